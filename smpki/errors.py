@@ -1,0 +1,71 @@
+"""The one error tree.
+
+    SmpkiError
+    ├── PolicyError     a policy file that does not load, or that contradicts itself
+    ├── RequestError    a request package that cannot be read or may not be granted
+    ├── TokenError      the PKCS#11 token: missing, locked, full, or a key that is not there
+    ├── StoreError      the database: unreachable, read-only, full, of another version
+    ├── AuditError      the audit chain: an entry changed, missing or swapped, a cut tail
+    └── IssuingError    the CA refuses: unknown or expired issuer, key past its use, lint findings, a second triple
+
+Every refusal says what was wrong (``message``), where (``where``: a file, field or index), which rule it breaks
+(``code``, dotted and stable, so that scripts can match it) and what to do (``hint``). No message carries a key, a PIN
+or other secret, and none is chained to an exception that does.
+"""
+
+
+class SmpkiError(Exception):
+    """A refusal that explains itself.
+
+    :param code: dotted, stable name of the rule, such as ``request.proof_of_possession.invalid``
+    :param message: what was wrong, one sentence
+    :param where: the place: file, field or index; empty when there is just one
+    :param hint: what the reader can do about it
+    """
+
+    def __init__(self, code: str, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(code, message, where, hint)
+        self.code = code
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.message} [{self.code}]"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments need help to cross a process boundary
+        return _rebuild, (type(self), self.code, self.message, self.where, self.hint)
+
+    def as_dict(self) -> dict[str, str]:
+        """The refusal as the mapping that ``--json`` prints and the audit stores."""
+        return {"code": self.code, "message": self.message, "where": self.where, "hint": self.hint}
+
+
+def _rebuild(kind: type[SmpkiError], code: str, message: str, where: str, hint: str) -> SmpkiError:
+    return kind(code, message, where=where, hint=hint)
+
+
+class PolicyError(SmpkiError):
+    """A policy file that does not load, or that contradicts itself; ``where`` is ``file:line: path``."""
+
+
+class RequestError(SmpkiError):
+    """A request package that cannot be read or may not be granted; ``where`` names the request and field."""
+
+
+class TokenError(SmpkiError):
+    """The PKCS#11 token refused; the code ends in the vendor's CKR name where there is one."""
+
+
+class StoreError(SmpkiError):
+    """The database is unreachable, refuses to write, or belongs to another version."""
+
+
+class AuditError(SmpkiError):
+    """The audit chain does not hold; ``where`` names the first entry that is wrong."""
+
+
+class IssuingError(SmpkiError):
+    """The CA refuses to issue."""

@@ -1,7 +1,8 @@
-"""Does a policy hold together? Contradictions that no single value shows (the arithmetic of shell validity among them)."""
+"""Does a policy hold together? Contradictions that no single value shows, the arithmetic of shell validity among them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from smpki.policy.model import CertificateType, Policy, Presence, Profile, Window
 
@@ -28,14 +29,17 @@ def _windows(policy: Policy) -> Iterator[Complaint]:
         names = [window.generation for window in windows]
         for index, window in enumerate(windows):
             if window.start > window.end:
-                yield (*path, index, "from"), f"the window opens on {window.start} and closes before that on {window.end}"
+                yield (
+                    (*path, index, "from"),
+                    f"the window opens on {window.start} and closes before that on {window.end}",
+                )
             if window.generation in names[:index]:
                 yield (*path, index, "generation"), f"generation {window.generation} is there twice"
         yield from _gaps(path, windows)
 
 
 def _gaps(path: tuple[str | int, ...], windows: tuple[Window, ...]) -> Iterator[Complaint]:
-    for index, (earlier, later) in enumerate(zip(windows, windows[1:], strict=False), start=1):
+    for index, (earlier, later) in enumerate(pairwise(windows), start=1):
         if later.start <= earlier.start:
             yield (*path, index, "from"), "windows stand in the order in which they open, each on a day of its own"
         elif later.start > earlier.end + timedelta(days=1):
@@ -48,7 +52,9 @@ def _profiles(policy: Policy) -> Iterator[Complaint]:
     for name, profile in policy.profiles.items():
         for field in Profile.model_fields:
             rule = getattr(profile, field)
-            content = {key for key in rule.model_fields_set if key not in {"presence", "critical", "source", "confidence"}}
+            content = {
+                key for key in rule.model_fields_set if key not in {"presence", "critical", "source", "confidence"}
+            }
             if rule.presence is Presence.FORBIDDEN and (content or rule.critical):
                 yield ("profiles", name, field), "a forbidden extension has neither content nor criticality"
         if profile.key_usage.presence is not Presence.FORBIDDEN and not profile.key_usage.bits:
@@ -61,9 +67,15 @@ def _profiles(policy: Policy) -> Iterator[Complaint]:
                 yield ("profiles", name, field), "content is missing"
         constraints = profile.basic_constraints
         if constraints.path_length is not None and not constraints.ca:
-            yield ("profiles", name, "basic_constraints", "path_length"), "a path length goes with ca: true (RFC 5280 4.2.1.9)"
+            yield (
+                ("profiles", name, "basic_constraints", "path_length"),
+                "a path length goes with ca: true (RFC 5280 4.2.1.9)",
+            )
         if ("key_cert_sign" in profile.key_usage.bits) != constraints.ca:
-            yield ("profiles", name, "key_usage"), "key_cert_sign and basic_constraints.ca go together (RFC 5280 4.2.1.9)"
+            yield (
+                ("profiles", name, "key_usage"),
+                "key_cert_sign and basic_constraints.ca go together (RFC 5280 4.2.1.9)",
+            )
 
 
 def _types(policy: Policy) -> Iterator[Complaint]:
@@ -93,7 +105,10 @@ def _arithmetic(policy: Policy) -> Iterator[Complaint]:
         ]
         for start in _STARTS:
             if rules.key_use.value.after(start) > rules.validity.value.after(start):
-                yield ("certificates", kind.value, "key_use"), "the key would be used longer than its certificate is valid"
+                yield (
+                    ("certificates", kind.value, "key_use"),
+                    "the key would be used longer than its certificate is valid",
+                )
                 break
             last_use = rules.key_use.value.after(start)
             longest = max((child.validity.value.after(last_use) for child in children), default=last_use)

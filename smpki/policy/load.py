@@ -1,6 +1,6 @@
-"""Load a policy file: YAML in, a checked :class:`~smpki.policy.model.Policy` out, every complaint with path and line."""
+"""Load a policy file: YAML in, a checked :class:`~smpki.policy.model.Policy` out, complaints with path and line."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def load_policy(text: str, *, name: str = "root-cp.yaml") -> Policy:
 
     :param text: the YAML document
     :param name: what to call the file in messages
-    :raises PolicyError: ``policy.*``; ``where`` is ``file:line: path`` of the first complaint, and the message counts the
-        others
+    :raises PolicyError: ``policy.*``; ``where`` is ``file:line: path`` of the first complaint, the message
+        counts the others
     """
     root = _compose(text, name)
     lines = dict(_lines(root))
@@ -65,7 +65,9 @@ def _construct(root: yaml.Node, name: str) -> object:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise PolicyError("policy.yaml", "a value is not readable as YAML", where=where, hint="mend this line") from None
+        raise PolicyError(
+            "policy.yaml", "a value is not readable as YAML", where=where, hint="mend this line"
+        ) from None
     finally:
         loader.dispose()
 
@@ -80,11 +82,13 @@ def _refuse_repeated_keys(root: yaml.Node, name: str) -> None:
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
+                where = f"{name}:{key.start_mark.line + 1}"
+                if not isinstance(key, yaml.ScalarNode):
+                    raise PolicyError("policy.yaml", "a key is no plain text", where=where, hint="mend this line")
                 if key.value in seen:
-                    where = f"{name}:{key.start_mark.line + 1}: {key.value}"
-                    raise PolicyError("policy.yaml", "the key is there twice", where=where, hint="keep one of the two")
-                if isinstance(key.value, Hashable):
-                    seen.add(key.value)
+                    message = f"the key {key.value} is there twice"
+                    raise PolicyError("policy.yaml", message, where=where, hint="keep one of the two")
+                seen.add(key.value)
                 waiting.append(value)
         elif isinstance(node, yaml.SequenceNode):
             waiting.extend(node.value)
@@ -104,7 +108,7 @@ def _lines(node: yaml.Node, path: YamlPath = ()) -> Iterator[tuple[YamlPath, int
 
 
 def _existing(location: tuple[str | int, ...], lines: dict[YamlPath, int]) -> YamlPath:
-    """The longest part of pydantic's location that stands in the file (it adds words of its own), or is missing there."""
+    """The part of pydantic's location that stands in the file (it adds words of its own) or is missing there."""
     path: YamlPath = ()
     for step in location:
         if (*path, step) in lines:

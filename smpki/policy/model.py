@@ -1,8 +1,8 @@
 """The Certificate Policy as values: what ``root-cp.yaml`` holds once it is loaded and checked.
 
 Every value says where it comes from (``source``) and how sure that is (``confidence``): ``verified`` was read in its
-source, ``inferred`` follows from such a text or from real certificates, ``assumed`` is a choice of ours that an operator
-should compare with the Certificate Policy in force.
+source, ``inferred`` follows from such a text or from real certificates, ``assumed`` is a choice of ours that an
+operator should compare with the Certificate Policy in force.
 """
 
 import enum

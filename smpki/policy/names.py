@@ -166,7 +166,9 @@ class DistinguishedName:
 
     def key(self) -> str:
         """The name without its serialNumber as comparable text: the identity of a holder over all generations."""
-        return ",".join(f"{short}={_escaped(prepared(value))}" for short, value in self.attributes if short != "serialNumber")
+        return ",".join(
+            f"{short}={_escaped(prepared(value))}" for short, value in self.attributes if short != "serialNumber"
+        )
 
     def __str__(self) -> str:
         return ", ".join(f"{short}={_escaped(value)}" for short, value in self.attributes)

@@ -39,8 +39,18 @@ def test_a_device_id_is_upper_case_in_names_and_lower_case_in_dns():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "EABC001234567", "EABC00123456789", "eABC0012345678", "GABC0012345678", "EABC00123456X8", "EABCFF12345678",
-             "EÄBC0012345678", "EABC001234567٨"]
+    "text",
+    [
+        "",
+        "EABC001234567",
+        "EABC00123456789",
+        "eABC0012345678",
+        "GABC0012345678",
+        "EABC00123456X8",
+        "EABCFF12345678",
+        "EÄBC0012345678",
+        "EABC001234567٨",
+    ],
 )
 def test_other_texts_are_no_device_ids(text):
     with pytest.raises(PolicyError) as refused:
@@ -48,8 +58,18 @@ def test_other_texts_are_no_device_ids(text):
     assert refused.value.code.startswith("device_id.")
 
 
-@pytest.mark.parametrize("data", [b"", bytes(8), bytes(10), b"\x1eABC\0\0\0\0\1", b"\x0eabc\0\0\0\0\1", b"\x0eABC\xff\0\0\0\1",
-                                  b"\x0eABC\x00\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        bytes(8),
+        bytes(10),
+        b"\x1eABC\0\0\0\0\1",
+        b"\x0eabc\0\0\0\0\1",
+        b"\x0eABC\xff\0\0\0\1",
+        b"\x0eABC\x00\xff\xff\xff\xff",
+    ],
+)
 def test_other_bytes_are_no_device_ids(data):
     with pytest.raises(PolicyError):
         DeviceId.from_bytes(data)
@@ -72,7 +92,10 @@ def test_the_serial_number_is_replaced_in_place_and_is_no_part_of_the_identity(n
 def test_names_are_equal_by_string_rules_not_by_bytes():
     printable = DistinguishedName.of(CN="Company.EMT", O="SM-Test-PKI-DE").to_x509()
     utf8 = x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, " company.EMT "), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "sm-test-pki-de")]
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, " company.EMT "),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "sm-test-pki-de"),
+        ]
     )
     assert printable.public_bytes() != utf8.public_bytes()
     assert same_name(printable, utf8)
@@ -103,15 +126,32 @@ def test_common_names_are_taken_apart(text, parts):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "EMT", ".EMT", "Company", "Company.EMT.", "Company.EMT.A.B", "Company.GWA.EMT", "Company.CA.XYZ", "eabc0012345678.SMGW",
-     "1ABC0012345678.SMGW", "EABC0012345678.SMGW.X", "Company.SMGW", " .EMT"],
+    [
+        "",
+        "EMT",
+        ".EMT",
+        "Company",
+        "Company.EMT.",
+        "Company.EMT.A.B",
+        "Company.GWA.EMT",
+        "Company.CA.XYZ",
+        "eabc0012345678.SMGW",
+        "1ABC0012345678.SMGW",
+        "EABC0012345678.SMGW.X",
+        "Company.SMGW",
+        " .EMT",
+    ],
 )
 def test_other_common_names_are_refused(text):
     with pytest.raises(PolicyError):
         CommonName.parse(text)
 
 
-@given(st.text("ABab-.", max_size=12), st.sampled_from(["CA", "EMT", "GWA", "GWH", "SMGW", "X"]), st.none() | st.text("AT-.", max_size=4))
+@given(
+    st.text("ABab-.", max_size=12),
+    st.sampled_from(["CA", "EMT", "GWA", "GWH", "SMGW", "X"]),
+    st.none() | st.text("AT-.", max_size=4),
+)
 def test_a_common_name_survives_its_text(stem, scheme, extension):
     try:
         name = CommonName(stem, scheme, extension)

@@ -1,4 +1,4 @@
-"""Does a policy hold together? Contradictions that no single value shows, the arithmetic of shell validity among them."""
+"""Does a policy hold together? Contradictions that no single value shows, such as the arithmetic of shell validity."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

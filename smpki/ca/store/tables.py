@@ -1,0 +1,158 @@
+"""The CA's tables.
+
+Serial numbers, hashes and key ids are lower-case hex text, times are UTC. The statements that work on these tables use
+SQLAlchemy Core: an issuing batch writes a few hundred rows, and building an object for each would double the cost.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from smpki.db.types import HexText, RowNumber, UtcTime
+
+
+def _unique_where(name: str, *columns: str, where: str) -> Index:
+    """A unique index over those rows only that fulfil a condition."""
+    return Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))
+
+
+class RequestRow(SQLModel, table=True):
+    """A request package that was granted, by the SHA-256 of its bytes: the same package is granted once."""
+
+    __tablename__ = "request"
+
+    digest: str = Field(primary_key=True, sa_type=HexText)
+    received_at: datetime = Field(sa_type=UtcTime)
+    kind: str
+    subject_cn: str
+    role: str
+    sub_ca: str
+    dn_serial: int | None
+    der: bytes = Field(sa_type=LargeBinary)
+
+
+class CertificateRow(SQLModel, table=True):
+    """An issued certificate."""
+
+    __tablename__ = "certificate"
+    __table_args__ = (
+        Index("ix_certificate_kind", "kind", "serial"),
+        Index("ix_certificate_subject_cn", "subject_cn", "serial"),
+        Index("ix_certificate_issuer", "issuer_serial", "serial"),
+        Index("ix_certificate_not_after", "not_after"),
+        Index("ix_certificate_subject_key", "subject_key", "kind"),
+        Index("ix_certificate_request", "request_digest"),
+    )
+
+    serial: str = Field(primary_key=True, sa_type=HexText)
+    issuer_serial: str | None = Field(default=None, sa_type=HexText, foreign_key="certificate.serial")
+    kind: str
+    purpose: str
+    subject_cn: str
+    subject_key: str
+    dn_serial: int | None
+    not_before: datetime = Field(sa_type=UtcTime)
+    not_after: datetime = Field(sa_type=UtcTime)
+    key_hash: str
+    key_use_end: datetime | None = Field(default=None, sa_type=UtcTime)
+    token_key_id: str | None
+    generation: str | None
+    request_digest: str | None = Field(default=None, sa_type=HexText, foreign_key="request.digest")
+    der: bytes = Field(sa_type=LargeBinary)
+
+
+class IntentRow(SQLModel, table=True):
+    """A signature that the CA is about to make, or has made.
+
+    The unique indices are what keeps two workers from granting the same thing: the row stands before the token is
+    asked, and an abandoned row frees what it held. ``key_scope`` is empty for a key that must never have been
+    certified; where one key has two certificates by design, the second names its kind there.
+    """
+
+    __tablename__ = "intent"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
+        _unique_where(
+            "uq_intent_subject",
+            *("subject_key", "kind", "dn_serial", "purpose"),
+            where="state <> 'abandoned' AND dn_serial > 0",
+        ),
+        _unique_where("uq_intent_key", "key_hash", "key_scope", where="state <> 'abandoned'"),
+        _unique_where(
+            "uq_intent_package",
+            *("request_digest", "purpose"),
+            where="state <> 'abandoned' AND request_digest IS NOT NULL",
+        ),
+        Index("ix_intent_open", "owner", sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'")),
+    )
+
+    serial: str = Field(primary_key=True, sa_type=HexText)
+    tbs_hash: str
+    issuer_serial: str | None
+    kind: str
+    purpose: str
+    subject_key: str
+    dn_serial: int | None
+    key_hash: str
+    key_scope: str
+    request_digest: str | None
+    owner: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    state: str
+    closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class ParticipantRow(SQLModel, table=True):
+    """Somebody who was issued a certificate: a market participant or a gateway, in one role."""
+
+    __tablename__ = "participant"
+    __table_args__ = (UniqueConstraint("subject_key", "role", name="uq_participant"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    subject_cn: str
+    subject_key: str
+    role: str
+    organisation: str
+    ou: str | None
+    country: str | None
+    first_seen: datetime = Field(sa_type=UtcTime)
+
+
+class AuditRow(SQLModel, table=True):
+    """One link of the audit chain: what happened, and a MAC over it and over the link before."""
+
+    __tablename__ = "audit"
+
+    seq: int = Field(primary_key=True, sa_type=RowNumber, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=UtcTime)
+    action: str
+    outcome: str
+    subject: str
+    detail: str = Field(sa_type=Text)
+    test_clock: bool
+    previous: str
+    mac: str
+
+
+class AuditHeadRow(SQLModel, table=True):
+    """The audit chain's end after one transaction; row 0 is there from the start and is what writers lock."""
+
+    __tablename__ = "audit_head"
+
+    counter: int = Field(primary_key=True, sa_type=RowNumber, sa_column_kwargs={"autoincrement": False})
+    seq: int = Field(sa_type=RowNumber)
+    mac: str
+    at: datetime | None = Field(default=None, sa_type=UtcTime)
+    key_id: str | None
+    signature: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+_tables = SQLModel.metadata.tables
+request: Final[Table] = _tables["request"]
+certificate: Final[Table] = _tables["certificate"]
+intent: Final[Table] = _tables["intent"]
+participant: Final[Table] = _tables["participant"]
+audit: Final[Table] = _tables["audit"]
+audit_head: Final[Table] = _tables["audit_head"]

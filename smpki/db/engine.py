@@ -1,0 +1,190 @@
+"""The way to the database: one engine per process, short transactions, errors that explain themselves."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from smpki.db.failures import store_error
+from smpki.errors import StoreError
+
+# The newest migration. Known here so that a command need not load Alembic only to compare.
+SCHEMA = "0001"
+
+_WAIT_SECONDS = 30
+_READ = "smpki_read"
+_MIGRATE_HINT = "bring it up to date with `smpki init`"
+
+
+def open_engine(url: str) -> Engine:
+    """Prepare the way to a database; the first transaction connects.
+
+    SQLite runs in WAL mode with ``synchronous=FULL``, so that a commit is durable when it returns, and with foreign
+    keys on. PostgreSQL is told the same (``synchronous_commit=on``). Both wait at most 30 s for another writer;
+    ``?timeout=SECONDS`` in an SQLite URL changes that.
+
+    :param url: an SQLAlchemy URL such as ``sqlite:////var/lib/smpki/smpki.db`` or
+        ``postgresql+psycopg://user:password@host/database``
+    :raises StoreError: ``store.url`` or ``store.driver``; no message repeats the URL, which may hold a password
+    """
+    try:
+        parsed = make_url(url)
+        options: dict[str, Any] = {}
+        backend = parsed.get_backend_name()
+        if backend == "sqlite":
+            if "timeout" not in parsed.query:
+                options["timeout"] = _WAIT_SECONDS
+        elif backend == "postgresql" and "options" not in parsed.query:
+            options["options"] = f"-c synchronous_commit=on -c lock_timeout={_WAIT_SECONDS}s"
+        engine = create_engine(parsed, connect_args=options, hide_parameters=True, pool_pre_ping=backend != "sqlite")
+    except exc.NoSuchModuleError:
+        raise StoreError("store.driver", "no such kind of database is known", hint="use sqlite or postgresql") from None
+    except ImportError as missing:
+        hint = "install the driver; for PostgreSQL: pip install 'smpki[postgresql]'"
+        raise StoreError("store.driver", f"the database driver {missing.name} is not installed", hint=hint) from None
+    except (exc.ArgumentError, ValueError, TypeError):
+        hint = "write it like sqlite:////folder/smpki.db or postgresql+psycopg://user@host/database"
+        raise StoreError("store.url", "the address of the database cannot be read", hint=hint) from None
+    if backend == "sqlite":
+        event.listen(engine, "do_connect", _sqlite_connect)
+        event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def address(engine: Engine) -> str:
+    """The database's address for messages: neither password nor options."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes: commits at the end of the block, rolls back on any exception.
+
+    On SQLite it holds the write lock from the start (``BEGIN IMMEDIATE``), so what it reads stays true until it
+    commits.
+
+    :raises StoreError: the database failed; then nothing of the block is stored
+    """
+    with _explaining(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads, all of it from the same moment, and never waits for a writer.
+
+    :raises StoreError: the database failed
+    """
+    options: dict[str, Any] = {_READ: True}
+    if engine.dialect.name != "sqlite":  # a deferred transaction of SQLite reads from one moment anyway
+        options["isolation_level"] = "REPEATABLE READ"
+    with _explaining(engine), engine.connect().execution_options(**options) as connection:
+        yield connection
+
+
+def migrate(engine: Engine) -> None:
+    """Create the tables or bring them up to date, in one transaction. Only this makes an SQLite file (mode 0600).
+
+    :raises StoreError: the database failed, or is newer than this program (``store.version``)
+    """
+    from smpki.db.migrations import upgrade  # Alembic takes its time to load
+
+    file = _sqlite_file(engine.url)
+    if file is not None:
+        try:
+            file.touch(mode=0o600)  # an empty file is an empty database
+        except OSError:
+            hint = "create its folder, check the right to write there"
+            raise StoreError(
+                "store.unreachable", "the database cannot be created", where=str(file), hint=hint
+            ) from None
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":  # two that create the same tables would trip over each other
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smpki.migrate'))"))
+        _refuse_newer(engine, _version(connection))
+        upgrade(connection)
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuse a database that this program cannot work with.
+
+    :raises StoreError: ``store.version`` (tables missing, older or newer), or the database failed
+    """
+    with reading(engine) as connection:
+        version = _version(connection)
+    _refuse_newer(engine, version)
+    if version != SCHEMA:
+        state = f"has version {version}" if version else "has no tables of smpki"
+        message = f"the database {state}, this program needs {SCHEMA}"
+        raise StoreError("store.version", message, where=address(engine), hint=_MIGRATE_HINT)
+
+
+def _refuse_newer(engine: Engine, version: str | None) -> None:
+    if version is not None and version > SCHEMA:
+        message = f"the database has version {version}, this program knows {SCHEMA} at most"
+        raise StoreError("store.version", message, where=address(engine), hint="use the newer program")
+
+
+def _version(connection: Connection) -> str | None:
+    """The schema's version, or None for a database without our tables."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@contextmanager
+def _explaining(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise store_error(error, address(engine)) from None
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None for a server, a database in memory or a ``file:`` name."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:") or "uri" in url.query:
+        return None
+    return Path(url.database or "")
+
+
+def _sqlite_connect(dialect: Dialect, record: ConnectionPoolEntry, arguments: list[str], options: object) -> None:
+    file = arguments[0]
+    if file != ":memory:" and not file.startswith("file:") and not Path(file).exists():
+        hint = "run `smpki init` first, or restore the file"  # the driver would make an empty one
+        raise StoreError("store.missing", "there is no database", where=file, hint=hint)
+
+
+def _sqlite_connected(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver would begin transactions of its own, too late for us
+    connection.execute("PRAGMA journal_mode = WAL").close()
+    connection.execute("PRAGMA synchronous = FULL").close()
+    connection.execute("PRAGMA foreign_keys = ON").close()
+    connection.execute("PRAGMA cache_size = -32768").close()  # KiB; a million certificates have wide indices
+    file = connection.execute("PRAGMA database_list").fetchone()[2]
+    record.info["smpki_file"] = (file, _identity(file))
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    file, identity = connection.info["smpki_file"]
+    if _identity(file) != identity:  # SQLite would go on writing into a file that nobody will ever find again
+        where = address(connection.engine)
+        connection.invalidate()
+        hint = "restore it; certificates issued since its last copy may be missing from it"
+        raise StoreError("store.unreachable", "the database file was removed or replaced", where=where, hint=hint)
+    reads = connection.get_execution_options().get(_READ, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """Device and inode of a file; None where there is none, as for a database in memory."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - on the hot path
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -13,9 +13,9 @@ from sqlmodel import Field, SQLModel
 from smpki.db.types import HexText, RowNumber, UtcTime
 
 
-def _unique_where(name: str, *columns: str, where: str) -> Index:
-    """A unique index over those rows only that fulfil a condition."""
-    return Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))
+def _index_where(name: str, *columns: str, where: str, unique: bool = True) -> Index:
+    """An index over those rows only that fulfil a condition."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class RequestRow(SQLModel, table=True):
@@ -44,6 +44,7 @@ class CertificateRow(SQLModel, table=True):
         Index("ix_certificate_not_after", "not_after"),
         Index("ix_certificate_subject_key", "subject_key", "kind"),
         Index("ix_certificate_request", "request_digest"),
+        _index_where("ix_certificate_authority", "subject_cn", where="token_key_id IS NOT NULL", unique=False),
     )
 
     serial: str = Field(primary_key=True, sa_type=HexText)
@@ -74,18 +75,18 @@ class IntentRow(SQLModel, table=True):
     __tablename__ = "intent"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
-        _unique_where(
+        _index_where(
             "uq_intent_subject",
             *("subject_key", "kind", "dn_serial", "purpose"),
             where="state <> 'abandoned' AND dn_serial > 0",
         ),
-        _unique_where("uq_intent_key", "key_hash", "key_scope", where="state <> 'abandoned'"),
-        _unique_where(
+        _index_where("uq_intent_key", "key_hash", "key_scope", where="state <> 'abandoned'"),
+        _index_where(
             "uq_intent_package",
             *("request_digest", "purpose"),
             where="state <> 'abandoned' AND request_digest IS NOT NULL",
         ),
-        Index("ix_intent_open", "owner", sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'")),
+        _index_where("ix_intent_open", "owner", where="state = 'open'", unique=False),
     )
 
     serial: str = Field(primary_key=True, sa_type=HexText)

@@ -46,6 +46,10 @@ def upgrade() -> None:
     op.create_index("ix_certificate_not_after", "certificate", ["not_after"])
     op.create_index("ix_certificate_subject_key", "certificate", ["subject_key", "kind"])
     op.create_index("ix_certificate_request", "certificate", ["request_digest"])
+    own_key = sa.text("token_key_id IS NOT NULL")
+    op.create_index(
+        "ix_certificate_authority", "certificate", ["subject_cn"], sqlite_where=own_key, postgresql_where=own_key
+    )
     op.create_table(
         "intent",
         sa.Column("serial", HexText, primary_key=True),

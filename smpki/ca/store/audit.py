@@ -1,0 +1,229 @@
+"""The audit chain: each entry is keyed to the one before, so that a changed, missing or swapped entry shows.
+
+Heads are signed with a token key and counted, and the newest one is kept outside the database too. The key of the MACs
+lies in a file of its own. Whoever holds that key, the database and the outside file can rewrite the unsigned tail;
+signed heads need the token as well.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, Engine, insert, select
+
+from smpki.ca.store.audit_head import GENESIS, Head, HeadFile, canonical_json, key_id, needs_signature, row_mac
+from smpki.ca.store.audit_verify import AuditFinding, AuditReport, verify
+from smpki.ca.store.records import AuditEntry
+from smpki.ca.store.tables import audit, audit_head
+from smpki.db.engine import writing
+from smpki.errors import AuditError, SmpkiError
+
+__all__ = [
+    "AuditChain",
+    "AuditFinding",
+    "AuditReport",
+    "AuditTransaction",
+    "create_key",
+    "key_id",
+    "lock_writers",
+    "read_key",
+    "verify",
+]
+
+_KEY_OCTETS = 32
+_LOCK = select(audit_head.c.mac).where(audit_head.c.counter == 0).with_for_update()
+_NEWEST = select(audit_head).order_by(audit_head.c.counter.desc()).limit(1)
+_INSERT_ROWS = insert(audit)
+_INSERT_HEAD = insert(audit_head)
+
+
+def create_key(path: Path, random: Callable[[int], bytes]) -> bytes:
+    """Make the audit key and store it with mode 0600.
+
+    :param random: gives that many random octets
+    :returns: 32 octets
+    :raises AuditError: ``audit.key.exists``, ``audit.key.unwritable``
+    """
+    key = random(_KEY_OCTETS)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w") as stream:
+            stream.write(f"{key.hex()}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError:
+        hint = "keep it: without it the audit chain can no longer be verified"
+        raise AuditError("audit.key.exists", "there is an audit key already", where=str(path), hint=hint) from None
+    except OSError as error:
+        message = f"the audit key cannot be written: {os.strerror(error.errno or 0)}"
+        raise AuditError("audit.key.unwritable", message, where=str(path)) from None
+    return key
+
+
+def read_key(path: Path) -> bytes:
+    """Read the audit key.
+
+    :returns: 32 octets
+    :raises AuditError: ``audit.key.missing``, ``audit.key.mode`` (others may read it), ``audit.key.invalid``
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(1024)
+    except OSError as error:
+        message = f"the audit key cannot be read: {os.strerror(error.errno or 0)}"
+        raise AuditError("audit.key.missing", message, where=str(path), hint="run `smpki init` first") from None
+    if mode & 0o077:
+        message = f"the audit key has mode {mode:04o}, others than its owner can get at it"
+        raise AuditError("audit.key.mode", message, where=str(path), hint=f"chmod 600 {path}")
+    try:
+        key = bytes.fromhex(content.decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_OCTETS:
+        message = f"the audit key is not {_KEY_OCTETS} octets in hex"
+        raise AuditError("audit.key.invalid", message, where=str(path), hint="restore the file")
+    return key
+
+
+def lock_writers(connection: Connection) -> None:
+    """Let one writing transaction at a time through, on any database, until the caller's transaction ends.
+
+    :raises AuditError: ``audit.head.missing``: the row that all lock is gone
+    """
+    if connection.execute(_LOCK).scalar() != GENESIS:
+        message = "the first audit head is missing or was changed"
+        raise AuditError("audit.head.missing", message, where="head 0", hint="run `smpki audit verify`")
+
+
+class AuditChain:
+    """Appends to the audit chain.
+
+    :param key: the audit key, 32 octets
+    :param head_file: where the newest head is kept outside the database
+    :param clock: the time now, timezone-aware
+    :param signer: signs heads with ECDSA and SHA-256; a token key. None leaves them unsigned
+    :param test_clock: whether the clock was set by the operator; every entry says so
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        head_file: Path,
+        *,
+        clock: Callable[[], datetime],
+        signer: ec.EllipticCurvePrivateKey | None = None,
+        test_clock: bool = False,
+    ) -> None:
+        self._key = key
+        self._file = HeadFile(head_file, key)
+        self._clock = clock
+        self._signer = signer
+        self._signer_id = key_id(signer.public_key()) if signer else None
+        self._test_clock = test_clock
+
+    def now(self) -> datetime:
+        """The time by the chain's clock."""
+        return self._clock()
+
+    @contextmanager
+    def transaction(self, engine: Engine) -> Iterator["AuditTransaction"]:
+        """One writing transaction whose entries show outside the database once it is committed.
+
+        :raises StoreError: the database or the outside file refused; nothing is stored
+        :raises AuditError: the chain is shorter than the outside file says, so nothing may be added
+        """
+        with self._file.locked():
+            with writing(engine) as connection:
+                lock_writers(connection)
+                transaction = AuditTransaction(self, connection)
+                yield transaction
+            if transaction.appended:
+                self._file.publish()
+
+    def _append(self, connection: Connection, entries: Sequence[AuditEntry]) -> None:
+        newest = Head(**connection.execute(_NEWEST).mappings().one())
+        self._compare_outside(connection, newest)
+        at, seq, mac = self.now(), newest.seq, newest.mac
+        rows = []
+        for entry in entries:
+            seq += 1
+            row: dict[str, object] = {
+                "seq": seq,
+                "at": at,
+                "action": entry.action,
+                "outcome": entry.outcome,
+                "subject": _printable(entry.subject),
+                "detail": canonical_json(entry.detail),
+                "test_clock": self._test_clock,
+                "previous": mac,
+            }
+            mac = row_mac(self._key, row)
+            rows.append(row | {"mac": mac})
+        connection.execute(_INSERT_ROWS, rows)
+        must = any(needs_signature(entry.action, entry.outcome) for entry in entries)
+        head = self._sign(Head(counter=newest.counter + 1, seq=seq, mac=mac, at=at), must=must)
+        connection.execute(_INSERT_HEAD, asdict(head))
+        self._file.stage(head)
+
+    def _sign(self, head: Head, *, must: bool) -> Head:
+        if self._signer is None:
+            return head
+        try:
+            signature = self._signer.sign(head.signed_bytes(), ec.ECDSA(hashes.SHA256()))
+        except SmpkiError:
+            if must:
+                raise
+            return head
+        return replace(head, key_id=self._signer_id, signature=signature)
+
+    def _compare_outside(self, connection: Connection, newest: Head) -> None:
+        """Refuse to go on from a chain that was cut: the next entries would hide it."""
+        kept = self._file.read()
+        hint = "keep both as they are, run `smpki audit verify`, then restore what was lost"
+        where = str(self._file.path)
+        if kept is None:
+            if newest.counter:
+                message = "the audit head kept outside the database is gone"
+                raise AuditError("audit.head_file.missing", message, where=where, hint=hint)
+            return
+        known = select(audit_head.c.mac).where(audit_head.c.counter == kept.counter, audit_head.c.seq == kept.seq)
+        if kept.counter > newest.counter:
+            message = f"the database ends at audit head {newest.counter}, but head {kept.counter} was written before"
+            raise AuditError("audit.tail.cut", message, where=where, hint=hint)
+        if connection.execute(known).scalar() != kept.mac:
+            message = f"audit head {kept.counter} in the database is not the one kept outside"
+            raise AuditError("audit.head.replaced", message, where=where, hint=hint)
+
+
+class AuditTransaction:
+    """A writing transaction that can add to the audit chain.
+
+    :param connection: for the other rows of the same transaction
+    """
+
+    def __init__(self, chain: AuditChain, connection: Connection) -> None:
+        self._chain = chain
+        self.connection = connection
+        self.appended = False
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries and a head over them; once per transaction, last of all, since it asks the token.
+
+        :raises SmpkiError: what the signer raises, where something was issued and the head must be signed
+        """
+        self._chain._append(self.connection, entries)
+        self.appended = True
+
+
+def _printable(text: str) -> str:
+    """Escape what a database may refuse, such as U+0000 and lone surrogates: a refusal quotes hostile input."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

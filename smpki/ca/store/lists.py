@@ -1,0 +1,161 @@
+"""Reading the store: single certificates, pages of them, and how subjects stand."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select
+
+from smpki.ca.store.records import ListedCertificate, OpenIntent, Page, Standing, StoredCertificate
+from smpki.ca.store.tables import certificate, intent
+from smpki.errors import StoreError
+
+_C, _I = certificate.c, intent.c
+_LISTED = [column for column in _C if column.name != "der"]
+_STORED = list(_C)
+_PREFIX = re.compile("[0-9a-f]+")
+
+# Written out, not bound: SQLite uses a partial index only where it can read the condition in the statement.
+IS_OPEN = _I.state == literal_column("'open'")
+
+
+class Lists(ABC):
+    """What can be read, whether in a transaction of its own or in one that goes on."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """The connection to read from."""
+
+    def get(self, serial: str) -> StoredCertificate:
+        """The certificate with this serial number.
+
+        :raises StoreError: ``store.serial.unknown``
+        """
+        found = self._certificates(select(*_STORED).where(_C.serial == serial))
+        if not found:
+            raise _unknown(serial)
+        return found[0]
+
+    def find(self, serial_prefix: str) -> StoredCertificate:
+        """The one certificate whose serial number begins so; hex in any case, with or without colons.
+
+        :raises StoreError: ``store.serial.invalid``, ``store.serial.unknown``, ``store.serial.ambiguous``
+        """
+        prefix = serial_prefix.replace(":", "").strip().lower()
+        if not _PREFIX.fullmatch(prefix):
+            hint = "give the certificate's serial number in hex, as `smpki list` prints it"
+            raise StoreError("store.serial.invalid", "this is no serial number in hex", where=serial_prefix, hint=hint)
+        query = select(_C.serial).where(_C.serial >= prefix, _C.serial < f"{prefix}g").order_by(_C.serial).limit(3)
+        with self._reading() as connection:
+            serials = connection.execute(query).scalars().all()
+        if not serials:
+            raise _unknown(prefix)
+        if len(serials) > 1 and serials[0] != prefix:
+            message = f"several serial numbers begin so: {', '.join(serials[:2])}{', …' if serials[2:] else ''}"
+            raise StoreError("store.serial.ambiguous", message, where=prefix, hint="give more digits")
+        return self.get(serials[0])
+
+    def issued_for(self, digest: str) -> tuple[StoredCertificate, ...]:
+        """What was issued for a request package; empty when it was not granted. TLS, SIG, ENC in this order."""
+        return self.issued_for_each([digest]).get(digest, ())
+
+    def issued_for_each(self, digests: Collection[str]) -> Mapping[str, tuple[StoredCertificate, ...]]:
+        """What was issued for each of many request packages; those not granted are missing."""
+        found: dict[str, list[StoredCertificate]] = {}
+        for one in self._certificates(select(*_STORED).where(_C.request_digest.in_(digests))):
+            found.setdefault(one.request_digest or "", []).append(one)
+        return {digest: tuple(sorted(those, key=_by_purpose)) for digest, those in found.items()}
+
+    def latest(self, kind: str, subject_key: str, purpose: str = "") -> StoredCertificate | None:
+        """A subject's newest certificate of a kind: by DN serialNumber, then by begin; None without one."""
+        query = select(*_STORED).where(_C.subject_key == subject_key, _C.kind == kind, _C.purpose == purpose)
+        return max(self._certificates(query), key=_by_age, default=None)
+
+    def authorities(self, *, kind: str | None = None, cn: str | None = None) -> tuple[StoredCertificate, ...]:
+        """Certificates whose private key is in our token, newest first."""
+        query = select(*_STORED).where(_C.token_key_id.is_not(None), *_filters(kind=kind, subject_cn=cn))
+        return tuple(sorted(self._certificates(query), key=_by_age, reverse=True))
+
+    def page(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        kind: str | None = None,
+        purpose: str | None = None,
+        cn: str | None = None,
+        issuer_serial: str | None = None,
+        expires_before: datetime | None = None,
+    ) -> Page:
+        """One page of certificates by serial number, without their bytes.
+
+        :param after: ``Page.next`` of the page before
+        :param cn: the subject's common name, whole
+        """
+        query = select(*_LISTED).order_by(_C.serial).limit(limit + 1)
+        query = query.where(*_filters(kind=kind, purpose=purpose, subject_cn=cn, issuer_serial=issuer_serial))
+        if after is not None:
+            query = query.where(_C.serial > after)
+        if expires_before is not None:
+            query = query.where(_C.not_after < expires_before)
+        with self._reading() as connection:
+            found = tuple(ListedCertificate(**row) for row in connection.execute(query).mappings())
+        return Page(certificates=found[:limit], next=found[limit - 1].serial if len(found) > limit else None)
+
+    def standings(self, subject_keys: Collection[str], at: datetime) -> Mapping[tuple[str, str], Standing]:
+        """How subjects stand in each kind of certificate.
+
+        :param at: the time at which a certificate counts as valid
+        :returns: by (subject_key, kind); what never existed is missing
+        """
+        valid = case(((_C.not_before <= at) & (_C.not_after >= at), _C.not_after))
+        issued = select(_C.subject_key, _C.kind, func.max(_C.dn_serial), func.max(valid, type_=_C.not_after.type))
+        going = select(_I.subject_key, _I.kind, func.max(_I.dn_serial))
+        issued = issued.where(_C.subject_key.in_(subject_keys)).group_by(_C.subject_key, _C.kind)
+        going = going.where(IS_OPEN, _I.subject_key.in_(subject_keys)).group_by(_I.subject_key, _I.kind)
+        found: dict[tuple[str, str], Standing] = {}
+        with self._reading() as connection:
+            for key, kind, highest, until in connection.execute(issued):
+                found[key, kind] = Standing(highest=highest, valid_until=until)
+            for key, kind, highest in connection.execute(going):
+                known = found.get((key, kind), Standing())
+                numbers = [number for number in (known.highest, highest) if number is not None]
+                found[key, kind] = Standing(
+                    highest=max(numbers, default=None), valid_until=known.valid_until, pending=True
+                )
+        return found
+
+    def open_intents(self) -> tuple[OpenIntent, ...]:
+        """Intents of processes that run, or that nobody has recovered yet."""
+        query = select(intent).where(IS_OPEN).order_by(_I.created_at, _I.serial)
+        with self._reading() as connection:
+            return tuple(open_intent(row, closed=False) for row in connection.execute(query).mappings())
+
+    def _certificates(self, query: Select[tuple[object, ...]]) -> list[StoredCertificate]:
+        with self._reading() as connection:
+            return [StoredCertificate(**row) for row in connection.execute(query).mappings()]
+
+
+def open_intent(row: RowMapping, *, closed: bool) -> OpenIntent:
+    """A row of table ``intent`` as a value."""
+    names = OpenIntent.__dataclass_fields__.keys() - {"closed"}
+    return OpenIntent(**{name: row[name] for name in names}, closed=closed)
+
+
+def _filters(**wanted: str | None) -> list[ColumnElement[bool]]:
+    return [_C[name] == value for name, value in wanted.items() if value is not None]
+
+
+def _by_age(one: StoredCertificate) -> tuple[int, datetime, str]:
+    return one.dn_serial or 0, one.not_before, one.serial
+
+
+def _by_purpose(one: StoredCertificate) -> int:
+    return ("tls", "sig", "enc", "").index(one.purpose)
+
+
+def _unknown(serial: str) -> StoreError:
+    hint = "`smpki list` shows the serial numbers; it is the certificate's own, not the one in the subject's name"
+    return StoreError("store.serial.unknown", "no certificate has this serial number", where=serial, hint=hint)

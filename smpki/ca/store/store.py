@@ -1,0 +1,181 @@
+"""The CA's store: intents before signatures, results after them, each in one durable transaction."""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, exc, insert, select, update
+
+from smpki.ca.store.audit import AuditChain, lock_writers
+from smpki.ca.store.conflicts import find_conflict
+from smpki.ca.store.lists import IS_OPEN, Lists, open_intent
+from smpki.ca.store.owner import OwnerLock
+from smpki.ca.store.records import (
+    AuditEntry,
+    GrantedRequest,
+    Intent,
+    Issued,
+    OpenIntent,
+    Participant,
+    StoredCertificate,
+)
+from smpki.ca.store.tables import certificate, intent, participant, request
+from smpki.db.engine import reading, writing
+from smpki.errors import StoreError
+
+_I = intent.c
+_AT_ONCE = 500
+_INSERT_INTENTS = insert(intent)
+_INSERT_REQUESTS = insert(request)
+_INSERT_CERTIFICATES = insert(certificate)
+_INSERT_PARTICIPANTS = insert(participant)
+
+
+class StoreView(Lists):
+    """The store as seen inside a transaction that goes on."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return nullcontext(self._connection)
+
+
+class Store(Lists):
+    """All that the CA remembers. Every method is one transaction: it is stored durably on return, or not at all.
+
+    :param engine: a database whose schema was checked
+    :param chain: the audit chain in the same database
+    :param owner: this process
+    """
+
+    def __init__(self, engine: Engine, chain: AuditChain, *, owner: OwnerLock) -> None:
+        self._engine = engine
+        self._chain = chain
+        self._owner = owner
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._engine)
+
+    def record_intents(self, intents: Sequence[Intent], check: Callable[[StoreView], None] | None = None) -> None:
+        """Write down what will be signed. Only when this has returned may the token be asked.
+
+        :param check: looks at the store in the same transaction, with every other writer kept out, and raises what
+            speaks against it
+        :raises IssuingError: ``issuing.subject.taken`` (another has this subject and number),
+            ``issuing.key.reused`` (the key was certified before), ``issuing.package.in_progress`` (the package is
+            granted or being granted), ``issuing.serial.taken``; ``where`` is the serial number of the intent that
+            lost. None of the intents is stored then
+        :raises StoreError: the database failed
+        """
+        now = self._chain.now()
+        rows = [_row(one) | {"owner": self._owner.name, "created_at": now, "state": "open"} for one in intents]
+        with writing(self._engine) as connection:
+            lock_writers(connection)
+            if check is not None:
+                check(StoreView(connection))
+            try:
+                with connection.begin_nested():
+                    connection.execute(_INSERT_INTENTS, rows)
+            except exc.IntegrityError:
+                raise find_conflict(connection, intents) from None
+
+    def complete(self, issued: Sequence[Issued], audit: Sequence[AuditEntry]) -> None:
+        """Store what was issued, close its intents and add to the audit chain.
+
+        :param issued: of many packages; an issuer stands before what it issued
+        :param audit: at least one entry
+        :raises StoreError: the database failed, or ``store.intent.missing``: a certificate has no open intent of this
+            process
+        :raises TokenError: the audit head could not be signed
+        """
+        if not audit:
+            raise ValueError("nothing is issued without an audit entry")
+        certificates = [one for each in issued for one in each.certificates]
+        requests = [each.request for each in issued if each.request]
+        with self._chain.transaction(self._engine) as transaction:
+            connection = transaction.connection
+            if requests:
+                connection.execute(_INSERT_REQUESTS, [_row(one) for one in requests])
+            if certificates:
+                connection.execute(_INSERT_CERTIFICATES, [_row(one) for one in certificates])
+            _add_participants(connection, [each.participant for each in issued if each.participant], self._chain.now())
+            self._close(connection, [one.serial for one in certificates], "issued")
+            transaction.append(audit)
+
+    def abandon(self, serials: Sequence[str], audit: Sequence[AuditEntry]) -> None:
+        """Close intents of this process whose signatures are not made or will not be used.
+
+        :raises StoreError: the database failed, or ``store.intent.missing``
+        """
+        with self._chain.transaction(self._engine) as transaction:
+            self._close(transaction.connection, serials, "abandoned")
+            transaction.append(audit)
+
+    def recover(self) -> tuple[OpenIntent, ...]:
+        """Close what processes of this folder left open when they died, with one audit entry for each process.
+
+        Intents of live processes stay. So do those from another folder or machine, but they are returned to be shown.
+
+        :returns: what was closed, and what only another folder or machine can close
+        """
+        if not self.open_intents():
+            return ()
+        with self._chain.transaction(self._engine) as transaction:
+            query = select(intent).where(IS_OPEN).order_by(_I.created_at, _I.serial)
+            rows = transaction.connection.execute(query).mappings().all()
+            owners = {row["owner"] for row in rows}
+            here = {owner for owner in owners if self._owner.is_here(owner)}
+            dead = {owner for owner in here if not self._owner.is_alive(owner)}
+            found = tuple(
+                open_intent(row, closed=row["owner"] in dead)
+                for row in rows
+                if row["owner"] in dead or row["owner"] not in here
+            )
+            if dead:
+                self._close(transaction.connection, [one.serial for one in found if one.closed], "abandoned", dead)
+                transaction.append([_recovered(owner, found) for owner in sorted(dead)])
+        for owner in dead:
+            self._owner.forget(owner)
+        return found
+
+    def record(self, entry: AuditEntry) -> None:
+        """Add one audit entry of its own, such as a refusal; it does not need the token.
+
+        :raises StoreError: the database or the outside file failed
+        :raises AuditError: the chain does not hold
+        """
+        with self._chain.transaction(self._engine) as transaction:
+            transaction.append([entry])
+
+    def _close(self, connection: Connection, serials: Sequence[str], state: str, owners: Collection[str] = ()) -> None:
+        mine = _I.owner.in_(owners or [self._owner.name])
+        for start in range(0, len(serials), _AT_ONCE):
+            some = serials[start : start + _AT_ONCE]
+            statement = update(intent).where(_I.serial.in_(some), IS_OPEN, mine)
+            closed = connection.execute(statement.values(state=state, closed_at=self._chain.now())).rowcount
+            if closed != len(some):
+                message = f"{len(some) - closed} of {len(some)} certificates have no open intent of this process"
+                hint = "they were closed by another, or closed before; start the request again"
+                raise StoreError("store.intent.missing", message, where=f"serial {some[0]} and following", hint=hint)
+
+
+def _add_participants(connection: Connection, participants: Sequence[Participant], now: datetime) -> None:
+    """Add those not known yet. Writers take turns, so nobody adds one between the look and the insert."""
+    wanted = {(one.subject_key, one.role): one for one in participants}
+    known = select(participant.c.subject_key, participant.c.role)
+    known = known.where(participant.c.subject_key.in_({key for key, _ in wanted}))
+    for key, role in connection.execute(known):
+        wanted.pop((key, role), None)
+    if wanted:
+        connection.execute(_INSERT_PARTICIPANTS, [_row(one) | {"first_seen": now} for one in wanted.values()])
+
+
+def _recovered(owner: str, found: Sequence[OpenIntent]) -> AuditEntry:
+    serials = [one.serial for one in found if one.owner == owner]
+    return AuditEntry(action="recover", outcome="done", subject=owner, detail={"abandoned": serials})
+
+
+def _row(record: Intent | StoredCertificate | GrantedRequest | Participant) -> dict[str, object]:
+    """A record as a row; its fields have the columns' names."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}

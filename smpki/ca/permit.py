@@ -1,0 +1,185 @@
+"""Lint, record, sign: a certificate is complete and linted before the CA's key sees it.
+
+The builder is given a key that keeps the to-be-signed bytes and returns a dummy signature; the linter reads what comes
+out; later the real key signs those very bytes and the certificate is put together from both.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from smpki.asn1 import der
+from smpki.asn1.oids import ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512
+from smpki.ca.issuer import HASHES, Issuer
+from smpki.ca.profile import Plan, Profiles
+from smpki.ca.store.records import serial_text
+from smpki.errors import IssuingError
+from smpki.policy.lint.certificate import lint_certificate
+from smpki.policy.lint.finding import Severity
+from smpki.policy.model import EnvironmentName, HashName, Policy
+
+_DUMMY_SIGNATURE = bytes(8)
+
+
+@dataclass
+class Permit:
+    """The permission to sign one certificate, once.
+
+    :param plan: what was asked for
+    :param issuer: who will sign, ``None`` for a self-signed certificate
+    :param unsigned: the linted certificate with a dummy signature
+    """
+
+    plan: Plan
+    issuer: Issuer | None
+    unsigned: x509.Certificate = field(repr=False)
+    _key: ec.EllipticCurvePrivateKey = field(repr=False)
+    _hash: HashName
+    _used: bool = False
+
+    @property
+    def serial(self) -> str:
+        """The certificate's serial number as the store writes it."""
+        return serial_text(self.plan.serial)
+
+    @property
+    def issuer_serial(self) -> str | None:
+        """The serial number of the issuer's certificate, ``None`` when self-signed."""
+        return serial_text(self.issuer.certificate.serial_number) if self.issuer else None
+
+    @cached_property
+    def subject_key(self) -> str:
+        """The holder's identity over all generations of its certificates."""
+        return self.plan.subject.key()
+
+    @cached_property
+    def key_hash(self) -> str:
+        """SHA-256 over the SubjectPublicKeyInfo, hexadecimal."""
+        info = self.plan.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(info).hexdigest()
+
+    @cached_property
+    def tbs(self) -> bytes:
+        """The DER TBSCertificate that will be signed."""
+        return self.unsigned.tbs_certificate_bytes
+
+    @property
+    def tbs_hash(self) -> str:
+        """SHA-256 over the bytes that will be signed, hexadecimal."""
+        return hashlib.sha256(self.tbs).hexdigest()
+
+    def sign(self) -> bytes:
+        """Let the issuer's key sign; the permit is used up, whatever comes of it.
+
+        :return: the certificate, DER
+        :raises IssuingError: ``issuing.permit.used`` the second time
+        :raises TokenError: when the token does not sign
+        """
+        if self._used:
+            raise IssuingError(
+                "issuing.permit.used", "this permit was used already", hint="prepare the certificate anew"
+            )
+        self._used = True
+        return assemble(self.tbs, self._hash, self._key.sign(self.tbs, ec.ECDSA(HASHES[self._hash])))
+
+
+class Preparer:
+    """Builds and lints certificates; what passes comes back as a permit to sign."""
+
+    def __init__(self, policy: Policy, environment: EnvironmentName) -> None:
+        self._policy = policy
+        self._environment = environment
+        self._profiles = Profiles(policy, environment)
+
+    def prepare(self, plan: Plan, issuer: Issuer) -> Permit:
+        """Prepare a certificate below ``issuer``.
+
+        :raises IssuingError: ``issuing.lint`` with the first finding, when the certificate breaks the policy
+        """
+        return self._prepare(plan, issuer, issuer.key, issuer.hash)
+
+    def prepare_self_signed(self, plan: Plan, key: ec.EllipticCurvePrivateKey, hash_name: HashName) -> Permit:
+        """Prepare a root's certificate.
+
+        :raises IssuingError: as :meth:`prepare`
+        """
+        return self._prepare(plan, None, key, hash_name)
+
+    def _prepare(
+        self, plan: Plan, issuer: Issuer | None, key: ec.EllipticCurvePrivateKey, hash_name: HashName
+    ) -> Permit:
+        try:
+            builder = self._profiles.builder(plan, issuer)
+            unsigned = builder.sign(_DummyKey(key.curve), HASHES[hash_name])
+        except (ValueError, TypeError) as error:
+            raise IssuingError(
+                "issuing.build", f"the certificate can't be built: {error}", where=plan.place, hint="check the request"
+            ) from None
+        above = issuer.certificate if issuer else unsigned
+        found = lint_certificate(unsigned, plan.kind, plan.purpose, self._policy, self._environment, issuer=above)
+        errors = [finding for finding in found if finding.severity is Severity.ERROR]
+        if errors:
+            more = f" ({len(errors) - 1} more findings)" if len(errors) > 1 else ""
+            raise IssuingError(
+                "issuing.lint",
+                f"{errors[0].code}: {errors[0].message}{more}",
+                where=plan.place,
+                hint="the certificate would break the policy: change the request, or the policy",
+            )
+        return Permit(plan, issuer, unsigned, key, hash_name)
+
+
+_ALGORITHMS = {
+    name: der.encode(der.SEQUENCE, der.encode_object_identifier(oid))  # no parameters: RFC 5758 3.2
+    for name, oid in (("sha256", ECDSA_WITH_SHA256), ("sha384", ECDSA_WITH_SHA384), ("sha512", ECDSA_WITH_SHA512))
+}
+
+
+def assemble(tbs: bytes, hash_name: HashName, signature: bytes) -> bytes:
+    """Put a certificate together from what was signed and the signature (RFC 5280 4.1).
+
+    :param tbs: DER TBSCertificate
+    :param signature: DER ECDSA-Sig-Value (TR-03111 5.2.2)
+    """
+    return der.encode(der.SEQUENCE, tbs, _ALGORITHMS[hash_name], der.encode(der.BIT_STRING, b"\x00", signature))
+
+
+class _DummyKey(ec.EllipticCurvePrivateKey):
+    """A key that signs nothing: it lets the builder make the bytes that the real key will sign later."""
+
+    def __init__(self, curve: ec.EllipticCurve) -> None:
+        self._curve = curve
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        return self._curve
+
+    @property
+    def key_size(self) -> int:
+        return self._curve.key_size
+
+    def sign(self, data: object, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        return _DUMMY_SIGNATURE
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+        raise NotImplementedError
+
+    def public_key(self) -> NoReturn:
+        raise NotImplementedError
+
+    def private_numbers(self) -> NoReturn:
+        raise NotImplementedError
+
+    def private_bytes(self, *arguments: object, **keywords: object) -> NoReturn:
+        raise NotImplementedError
+
+    def __copy__(self) -> "_DummyKey":
+        return self
+
+    def __deepcopy__(self, memo: dict[object, object]) -> "_DummyKey":
+        return self

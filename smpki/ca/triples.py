@@ -1,0 +1,317 @@
+"""Issue the triples of end users: package in, TLS, SIG and ENC certificates out, whole or not at all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from cryptography import x509
+
+from smpki.ca.issuer import Issuer
+from smpki.ca.permit import Permit, Preparer
+from smpki.ca.profile import Plan
+from smpki.ca.serials import SerialNumbers
+from smpki.ca.store.records import AuditEntry, GrantedRequest, Issued, Participant, Standing, StoredCertificate
+from smpki.ca.store.store import Store, StoreView
+from smpki.ca.unit import Unit, issue_units
+from smpki.errors import IssuingError, RequestError, SmpkiError, StoreError
+from smpki.policy.decide import key_use_end, validity
+from smpki.policy.lint.classify import default_kind
+from smpki.policy.lint.finding import Severity
+from smpki.policy.lint.request import lint_request
+from smpki.policy.model import CertificateType, EnvironmentName, Policy
+from smpki.policy.names import DistinguishedName
+from smpki.requests.model import CertificateRequest, RequestPackage
+from smpki.requests.read import read_package, verify_package
+
+
+@dataclass(frozen=True)
+class Order:
+    """A package on the counter.
+
+    :param name: what to call it in reports: a file, a line
+    :param data: the package as it came: BER, DER, PEM or base64
+    :param role: the certificate type to issue; ``None``: what the subject's CN says
+    :param again: issue the next number though the subject has a valid triple
+    """
+
+    name: str
+    data: bytes
+    role: CertificateType | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a package.
+
+    :param state: ``issued`` now, ``known``: the same package was granted before, these are its certificates, or
+        ``refused``
+    :param certificates: TLS, SIG, ENC; empty when refused
+    :param error: why it was refused
+    """
+
+    name: str
+    state: Literal["issued", "known", "refused"]
+    certificates: tuple[StoredCertificate, ...] = ()
+    error: SmpkiError | None = None
+
+
+@dataclass(frozen=True)
+class _Grant:
+    """A package that may be granted, all but recorded and signed."""
+
+    order: Order
+    unit: Unit
+    holder: tuple[str, str]
+    number: int | None
+
+
+class TripleDesk:
+    """The counter of one Sub-CA, where end users' packages are granted.
+
+    :param issuer: the Sub-CA
+    :param store: remembers intents, certificates and the audit chain
+    :param serials: gives fresh serial numbers
+    :param clock: the time now, timezone-aware
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        environment: EnvironmentName,
+        *,
+        issuer: Issuer,
+        store: Store,
+        preparer: Preparer,
+        serials: SerialNumbers,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._policy = policy
+        self._environment = environment
+        self._issuer = issuer
+        self._store = store
+        self._preparer = preparer
+        self._serials = serials
+        self._clock = clock
+
+    def issue(self, orders: Sequence[Order]) -> list[Outcome]:
+        """Grant packages; they share two transactions, but each stands and falls alone.
+
+        :return: an outcome for each order, in their order; each refusal is in the audit
+        :raises StoreError: the database failed; packages of this call may be unanswered, and can be given again
+        """
+        now = self._clock()
+        outcomes: dict[int, Outcome] = {}
+        packages: dict[int, RequestPackage] = {}
+        for index, order in enumerate(orders):
+            try:
+                packages[index] = read_package(order.data)
+            except RequestError as error:
+                outcomes[index] = _refused(order, error)
+        known = self._store.issued_for_each({package.digest.hex() for package in packages.values()})
+        fresh = {index: package for index, package in packages.items() if package.digest.hex() not in known}
+        outcomes |= self._grant(orders, fresh, now)
+        for index in packages.keys() - fresh.keys():
+            outcomes[index] = Outcome(orders[index].name, "known", known[packages[index].digest.hex()])
+        for index, order in enumerate(orders):
+            if (why := outcomes[index].error) is not None:
+                self._store.record(_refusal(order, why))
+        return [outcomes[index] for index in range(len(orders))]
+
+    def _grant(
+        self, orders: Sequence[Order], packages: Mapping[int, RequestPackage], now: datetime
+    ) -> dict[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        grants: dict[int, _Grant] = {}
+        standings = self._store.standings([_subject_key(package) for package in packages.values()], now)
+        taken: set[tuple[str, str]] = set()
+        for index, package in packages.items():
+            try:
+                self._issuer.check_usable(now)
+                grant = self._prepare(orders[index], package, standings, now)
+                if grant.holder in taken:
+                    raise _in_progress(package)
+                taken.add(grant.holder)
+                grants[index] = grant
+            except SmpkiError as error:
+                outcomes[index] = _refused(orders[index], error)
+        return outcomes | self._issue(grants, now)
+
+    def _issue(self, grants: Mapping[int, _Grant], now: datetime) -> dict[int, Outcome]:
+        """All grants at once; where that is refused, one by one, so that each is refused for its own fault only."""
+        if not grants:
+            return {}
+        try:
+            issued = self._sign(list(grants.values()), now)
+        except StoreError:
+            raise
+        except SmpkiError as error:
+            if len(grants) == 1:
+                ((index, grant),) = grants.items()
+                return {index: _refused(grant.order, error)}
+            return {
+                index: one for key, grant in grants.items() for index, one in self._issue({key: grant}, now).items()
+            }
+        return {
+            index: Outcome(grant.order.name, "issued", result.certificates)
+            for (index, grant), result in zip(grants.items(), issued, strict=True)
+        }
+
+    def _sign(self, grants: Sequence[_Grant], now: datetime) -> list[Issued]:
+        def nobody_was_faster(view: StoreView) -> None:
+            standings = view.standings([grant.holder[0] for grant in grants], now)
+            for grant in grants:
+                standing = standings.get(grant.holder, Standing())
+                self._number(grant.order, standing, CertificateType(grant.holder[1]))
+
+        return issue_units(self._store, [grant.unit for grant in grants], nobody_was_faster)
+
+    def _prepare(
+        self, order: Order, package: RequestPackage, standings: Mapping[tuple[str, str], Standing], now: datetime
+    ) -> _Grant:
+        kind = self._kind(order, package)
+        subject = self._lint(package, kind)
+        verify_package(package)
+        holder = (subject.key(), kind.value)
+        number = self._number(order, standings.get(holder, Standing()), kind)
+        subject = subject.with_serial_number(number)
+        permits = tuple(self._permit(request, subject, kind, now) for request in package.requests)
+        detail: dict[str, object] = {
+            "role": kind.value,
+            "sub_ca": self._issuer.name.common_name,
+            "package": package.digest.hex(),
+            "serials": [permit.serial for permit in permits],
+            "number": number,
+        }
+        if order.again:
+            detail["override"] = "a further triple for a subject with a valid one"
+        if kind.is_gateway:
+            detail["override"] = "a gateway's package without authorisation"
+        unit = Unit(
+            permits,
+            AuditEntry(action="issue", outcome="done", subject=subject.common_name, detail=detail),
+            GrantedRequest(
+                digest=package.digest.hex(),
+                received_at=now,
+                kind="initial",
+                subject_cn=subject.common_name,
+                role=kind.value,
+                sub_ca=self._issuer.name.common_name,
+                dn_serial=number,
+                der=order.data,
+            ),
+            Participant(
+                subject_cn=subject.common_name,
+                subject_key=holder[0],
+                role=kind.value,
+                organisation=subject.get("O") or "",
+                ou=subject.get("OU"),
+                country=subject.get("C"),
+            ),
+        )
+        return _Grant(order, unit, holder, number)
+
+    def _kind(self, order: Order, package: RequestPackage) -> CertificateType:
+        kind = order.role or default_kind(package.subject)
+        if kind is None or not kind.is_end_user:
+            raise RequestError(
+                "request.role.unknown",
+                "the subject's CN does not say which role it asks for",
+                where="subject",
+                hint="name it: --role emt, gwa, gwh, smgw-g or smgw-w",
+            )
+        if kind.is_gateway and self._policy.issuing.unauthorised_gateway_package.value == "refuse":
+            raise RequestError(
+                "request.authorisation.missing",
+                "a gateway's package needs the authorisation of its manufacturer or administrator",
+                hint="let the GWH (Guetesiegel) or the GWA (Wirk) authorise the package",
+            )
+        return kind
+
+    def _lint(self, package: RequestPackage, kind: CertificateType) -> DistinguishedName:
+        for request in package.requests:
+            found = lint_request(
+                request.subject,
+                request.public_key,
+                request.extensions,
+                request.hash,
+                kind,
+                request.purpose.value,
+                self._policy,
+                self._environment,
+            )
+            for finding in found:
+                if finding.severity is Severity.ERROR:
+                    hint = f"see what a {kind} may ask for: smpki policy show {kind}"
+                    raise RequestError(finding.code, finding.message, where=request.place, hint=hint)
+        return DistinguishedName.from_x509(package.subject)
+
+    def _number(self, order: Order, standing: Standing, kind: CertificateType) -> int | None:
+        """The DN serialNumber that the CA sets (TR-03109-4): first, next, or always 0 for a Guetesiegel."""
+        if standing.pending:
+            raise IssuingError(
+                "issuing.subject.in_progress",
+                "another process is issuing to this subject right now",
+                where="subject",
+                hint="try again when it is done",
+            )
+        if standing.valid_until is not None and not order.again:
+            raise IssuingError(
+                "issuing.subject.has_triple",
+                f"the subject has a triple that is valid until {standing.valid_until:%Y-%m-%d}",
+                where="subject",
+                hint="let the holder renew it, or issue the next number with --again",
+            )
+        first = self._policy.certificates[kind].name.first_serial_number.value
+        if first == 0 or standing.highest is None:
+            return first
+        return standing.highest + 1
+
+    def _permit(
+        self, request: CertificateRequest, subject: DistinguishedName, kind: CertificateType, now: datetime
+    ) -> Permit:
+        not_before, not_after = validity(self._policy, kind, now, self._issuer.certificate.not_valid_after_utc)
+        plan = Plan(
+            kind=kind,
+            purpose=request.purpose.value,
+            subject=subject,
+            public_key=request.public_key,
+            serial=self._serials.next(),
+            not_before=not_before,
+            not_after=not_after,
+            key_use_end=key_use_end(self._policy, kind, not_before, not_after),
+            alternative_names=_requested_names(request),
+        )
+        return self._preparer.prepare(plan, self._issuer)
+
+
+def _requested_names(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
+    for extension in request.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            return extension.value
+    return None
+
+
+def _subject_key(package: RequestPackage) -> str:
+    try:
+        return DistinguishedName.from_x509(package.subject).key()
+    except SmpkiError:
+        return ""  # the lint refuses it in a moment, with the reason
+
+
+def _in_progress(package: RequestPackage) -> IssuingError:
+    return IssuingError(
+        "issuing.subject.in_progress",
+        "another package of this subject is in the same batch",
+        where="subject",
+        hint="give one package for a subject at a time",
+    )
+
+
+def _refused(order: Order, error: SmpkiError) -> Outcome:
+    return Outcome(order.name, "refused", error=error)
+
+
+def _refusal(order: Order, error: SmpkiError) -> AuditEntry:
+    return AuditEntry(action="issue", outcome="refused", subject=order.name, detail=error.as_dict())

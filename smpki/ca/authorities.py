@@ -41,15 +41,6 @@ class Authorities:
         """
         return self._newest(CertificateType.SUB_CA, common_name)
 
-    def chain(self, serial: str | None) -> tuple[StoredCertificate, ...]:
-        """The certificates from the root down to the one with this serial, in that order (TR-03129-4)."""
-        chain: list[StoredCertificate] = []
-        while serial is not None:
-            certificate = self._store.get(serial)
-            chain.insert(0, certificate)
-            serial = certificate.issuer_serial
-        return tuple(chain)
-
     def _newest(self, kind: CertificateType, common_name: str) -> Issuer:
         found = self._store.authorities(kind=kind.value, cn=common_name)
         if not found:

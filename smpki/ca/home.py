@@ -52,13 +52,18 @@ class Home:
         return self.folder / "pin"
 
     @property
+    def so_pin_file(self) -> Path:
+        """The PIN of SoftHSM's security officer, mode 0600: it sets a new user PIN."""
+        return self.folder / "so-pin"
+
+    @property
     def token_folder(self) -> Path:
         """SoftHSM's files."""
         return self.folder / "softhsm"
 
     @property
     def token_lock(self) -> Path:
-        """Held while a process initialises the token's module and logs in."""
+        """Held while a process logs in to a token that is not SoftHSM's."""
         return self.folder / "token.lock"
 
     @property

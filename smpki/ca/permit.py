@@ -19,7 +19,7 @@ from smpki.ca.issuer import HASHES, Issuer
 from smpki.ca.profile import Plan, Profiles
 from smpki.ca.store.records import serial_text
 from smpki.errors import IssuingError
-from smpki.policy.lint.certificate import lint_certificate
+from smpki.policy.lint.certificate import Linter
 from smpki.policy.lint.finding import Severity
 from smpki.policy.model import EnvironmentName, HashName, Policy
 
@@ -33,11 +33,13 @@ class Permit:
     :param plan: what was asked for
     :param issuer: who will sign, ``None`` for a self-signed certificate
     :param unsigned: the linted certificate with a dummy signature
+    :param tbs: its DER TBSCertificate, which will be signed
     """
 
     plan: Plan
     issuer: Issuer | None
     unsigned: x509.Certificate = field(repr=False)
+    tbs: bytes = field(repr=False)
     _key: ec.EllipticCurvePrivateKey = field(repr=False)
     _hash: HashName
     _used: bool = False
@@ -63,11 +65,6 @@ class Permit:
         info = self.plan.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(info).hexdigest()
 
-    @cached_property
-    def tbs(self) -> bytes:
-        """The DER TBSCertificate that will be signed."""
-        return self.unsigned.tbs_certificate_bytes
-
     @property
     def tbs_hash(self) -> str:
         """SHA-256 over the bytes that will be signed, hexadecimal."""
@@ -92,9 +89,8 @@ class Preparer:
     """Builds and lints certificates; what passes comes back as a permit to sign."""
 
     def __init__(self, policy: Policy, environment: EnvironmentName) -> None:
-        self._policy = policy
-        self._environment = environment
         self._profiles = Profiles(policy, environment)
+        self._linter = Linter(policy, environment)
 
     def prepare(self, plan: Plan, issuer: Issuer) -> Permit:
         """Prepare a certificate below ``issuer``.
@@ -121,7 +117,8 @@ class Preparer:
                 "issuing.build", f"the certificate can't be built: {error}", where=plan.place, hint="check the request"
             ) from None
         above = issuer.certificate if issuer else unsigned
-        found = lint_certificate(unsigned, plan.kind, plan.purpose, self._policy, self._environment, issuer=above)
+        tbs = unsigned.tbs_certificate_bytes
+        found = self._linter.certificate(unsigned, plan.kind, plan.purpose, issuer=above, body=tbs)
         errors = [finding for finding in found if finding.severity is Severity.ERROR]
         if errors:
             more = f" ({len(errors) - 1} more findings)" if len(errors) > 1 else ""
@@ -131,7 +128,7 @@ class Preparer:
                 where=plan.place,
                 hint="the certificate would break the policy: change the request, or the policy",
             )
-        return Permit(plan, issuer, unsigned, key, hash_name)
+        return Permit(plan, issuer, unsigned, tbs, key, hash_name)
 
 
 _ALGORITHMS = {

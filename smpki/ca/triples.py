@@ -33,12 +33,14 @@ class Order:
     :param data: the package as it came: BER, DER, PEM or base64
     :param role: the certificate type to issue; ``None``: what the subject's CN says
     :param again: issue the next number though the subject has a valid triple
+    :param fault: why there is no package, where a list promised one; such an order is refused
     """
 
     name: str
     data: bytes
     role: CertificateType | None = None
     again: bool = False
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class TripleDesk:
         packages: dict[int, RequestPackage] = {}
         for index, order in enumerate(orders):
             try:
-                packages[index] = read_package(order.data)
+                packages[index] = _read(order)
             except RequestError as error:
                 outcomes[index] = _refused(order, error)
         known = self._store.issued_for_each({package.digest.hex() for package in packages.values()})
@@ -284,6 +286,14 @@ class TripleDesk:
             alternative_names=_requested_names(request),
         )
         return self._preparer.prepare(plan, self._issuer)
+
+
+def _read(order: Order) -> RequestPackage:
+    if order.fault:
+        raise RequestError(
+            "batch.line", order.fault, where=order.name, hint="see the schema of issue-batch in the docs"
+        )
+    return read_package(order.data)
 
 
 def _requested_names(request: CertificateRequest) -> x509.SubjectAlternativeName | None:

@@ -212,7 +212,7 @@ class Token:
         """
         return self._own(key).key_id
 
-    def destroy(self, key: TokenKey) -> None:
+    def destroy(self, key: ec.EllipticCurvePrivateKey) -> None:
         """Destroy both halves of a key pair, for good.
 
         :raises TokenError: ``token.key.foreign``, ``token.key.missing``, ``token.full``, or the vendor's

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, exc, insert, select, update
+from sqlalchemy import Connection, Engine, Update, bindparam, insert, select, update
 
 from smpki.ca.store.audit import AuditChain, lock_writers
 from smpki.ca.store.conflicts import find_conflict
@@ -23,12 +23,25 @@ from smpki.ca.store.tables import certificate, intent, participant, request
 from smpki.db.engine import reading, writing
 from smpki.errors import StoreError
 
-_I = intent.c
 _AT_ONCE = 500
+
+# Statements are put together once: a batch is short, and building one costs as much as running it.
 _INSERT_INTENTS = insert(intent)
 _INSERT_REQUESTS = insert(request)
 _INSERT_CERTIFICATES = insert(certificate)
 _INSERT_PARTICIPANTS = insert(participant)
+_KNOWN_PARTICIPANTS = select(participant.c.subject_key, participant.c.role).where(
+    participant.c.subject_key.in_(bindparam("subject_keys", expanding=True))
+)
+_OPEN_INTENTS = select(intent).where(IS_OPEN).order_by(intent.c.created_at, intent.c.serial)
+_CLOSE = (
+    update(intent)
+    .where(intent.c.serial.in_(bindparam("serials", expanding=True)), IS_OPEN)
+    .where(intent.c.owner.in_(bindparam("owners", expanding=True)))
+    .values(closed_at=bindparam("now"))
+)
+_CLOSE_ISSUED = _CLOSE.values(state="issued")
+_CLOSE_ABANDONED = _CLOSE.values(state="abandoned", holds=False)
 
 
 class StoreView(Lists):
@@ -69,16 +82,23 @@ class Store(Lists):
         :raises StoreError: the database failed
         """
         now = self._chain.now()
-        rows = [_row(one) | {"owner": self._owner.name, "created_at": now, "state": "open"} for one in intents]
-        with writing(self._engine) as connection:
-            lock_writers(connection)
-            if check is not None:
-                check(StoreView(connection))
-            try:
-                with connection.begin_nested():
-                    connection.execute(_INSERT_INTENTS, rows)
-            except exc.IntegrityError:
-                raise find_conflict(connection, intents) from None
+        rows = [
+            _row(one) | {"owner": self._owner.name, "created_at": now, "holds": True, "state": "open"}
+            for one in intents
+        ]
+        try:
+            with writing(self._engine) as connection:
+                lock_writers(connection)
+                if check is not None:
+                    check(StoreView(connection))
+                connection.execute(_INSERT_INTENTS, rows)
+        except StoreError as error:
+            if error.code != "store.conflict":
+                raise
+        else:
+            return
+        with reading(self._engine) as connection:
+            raise find_conflict(connection, intents)
 
     def complete(self, issued: Sequence[Issued], audit: Sequence[AuditEntry]) -> None:
         """Store what was issued, close its intents and add to the audit chain.
@@ -100,7 +120,7 @@ class Store(Lists):
             if certificates:
                 connection.execute(_INSERT_CERTIFICATES, [_row(one) for one in certificates])
             _add_participants(connection, [each.participant for each in issued if each.participant], self._chain.now())
-            self._close(connection, [one.serial for one in certificates], "issued")
+            self._close(connection, _CLOSE_ISSUED, [one.serial for one in certificates], {self._owner.name})
             transaction.append(audit)
 
     def abandon(self, serials: Sequence[str], audit: Sequence[AuditEntry]) -> None:
@@ -109,8 +129,9 @@ class Store(Lists):
         :raises StoreError: the database failed, or ``store.intent.missing``
         """
         with self._chain.transaction(self._engine) as transaction:
-            self._close(transaction.connection, serials, "abandoned")
-            transaction.append(audit)
+            self._close(transaction.connection, _CLOSE_ABANDONED, serials, {self._owner.name})
+            if audit:
+                transaction.append(audit)
 
     def recover(self) -> tuple[OpenIntent, ...]:
         """Close what processes of this folder left open when they died, with one audit entry for each process.
@@ -122,8 +143,7 @@ class Store(Lists):
         if not self.open_intents():
             return ()
         with self._chain.transaction(self._engine) as transaction:
-            query = select(intent).where(IS_OPEN).order_by(_I.created_at, _I.serial)
-            rows = transaction.connection.execute(query).mappings().all()
+            rows = transaction.connection.execute(_OPEN_INTENTS).mappings().all()
             owners = {row["owner"] for row in rows}
             here = {owner for owner in owners if self._owner.is_here(owner)}
             dead = {owner for owner in here if not self._owner.is_alive(owner)}
@@ -133,7 +153,7 @@ class Store(Lists):
                 if row["owner"] in dead or row["owner"] not in here
             )
             if dead:
-                self._close(transaction.connection, [one.serial for one in found if one.closed], "abandoned", dead)
+                self._close(transaction.connection, _CLOSE_ABANDONED, [one.serial for one in found if one.closed], dead)
                 transaction.append([_recovered(owner, found) for owner in sorted(dead)])
         for owner in dead:
             self._owner.forget(owner)
@@ -148,12 +168,11 @@ class Store(Lists):
         with self._chain.transaction(self._engine) as transaction:
             transaction.append([entry])
 
-    def _close(self, connection: Connection, serials: Sequence[str], state: str, owners: Collection[str] = ()) -> None:
-        mine = _I.owner.in_(owners or [self._owner.name])
+    def _close(self, connection: Connection, how: Update, serials: Sequence[str], owners: Collection[str]) -> None:
         for start in range(0, len(serials), _AT_ONCE):
             some = serials[start : start + _AT_ONCE]
-            statement = update(intent).where(_I.serial.in_(some), IS_OPEN, mine)
-            closed = connection.execute(statement.values(state=state, closed_at=self._chain.now())).rowcount
+            values = {"serials": some, "owners": list(owners), "now": self._chain.now()}
+            closed = connection.execute(how, values).rowcount
             if closed != len(some):
                 message = f"{len(some) - closed} of {len(some)} certificates have no open intent of this process"
                 hint = "they were closed by another, or closed before; start the request again"
@@ -163,9 +182,7 @@ class Store(Lists):
 def _add_participants(connection: Connection, participants: Sequence[Participant], now: datetime) -> None:
     """Add those not known yet. Writers take turns, so nobody adds one between the look and the insert."""
     wanted = {(one.subject_key, one.role): one for one in participants}
-    known = select(participant.c.subject_key, participant.c.role)
-    known = known.where(participant.c.subject_key.in_({key for key, _ in wanted}))
-    for key, role in connection.execute(known):
+    for key, role in connection.execute(_KNOWN_PARTICIPANTS, {"subject_keys": [key for key, _ in wanted]}):
         wanted.pop((key, role), None)
     if wanted:
         connection.execute(_INSERT_PARTICIPANTS, [_row(one) | {"first_seen": now} for one in wanted.values()])

@@ -1,0 +1,100 @@
+"""``smpki list`` and ``smpki show``."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from smpki_cli.common import Output, command, surroundings
+
+if TYPE_CHECKING:
+    from smpki.ca.home import Home
+    from smpki.ca.store.records import ListedCertificate
+
+Columns = Sequence[str]
+Rows = Iterable[Sequence[str]]
+
+
+def certificate_values(certificates: "Iterable[ListedCertificate]") -> list[object]:
+    """Certificates as JSON values."""
+    return [
+        {
+            "serial": certificate.serial,
+            "kind": certificate.kind,
+            "purpose": certificate.purpose,
+            "subject_cn": certificate.subject_cn,
+            "number": certificate.dn_serial,
+            "not_before": certificate.not_before.isoformat(),
+            "not_after": certificate.not_after.isoformat(),
+            "issuer_serial": certificate.issuer_serial,
+            "generation": certificate.generation,
+        }
+        for certificate in certificates
+    ]
+
+
+def certificate_rows(certificates: "Iterable[ListedCertificate]") -> tuple[Columns, Rows]:
+    """Certificates as a table: the columns, and the rows."""
+    columns = ("type", "", "common name", "number", "valid to", "serial")
+    rows = (
+        (
+            certificate.kind,
+            certificate.purpose,
+            certificate.subject_cn,
+            "" if certificate.dn_serial is None else str(certificate.dn_serial),
+            f"{certificate.not_after:%Y-%m-%d}",
+            certificate.serial,
+        )
+        for certificate in certificates
+    )
+    return columns, rows
+
+
+@command("list")
+@click.option("--kind", help="One certificate type only, such as emt or sub-ca.")
+@click.option("--purpose", type=click.Choice(["ca", "crl", "tls", "sig", "enc"]))
+@click.option("--cn", help="One subject only.")
+@click.option("--after", metavar="SERIAL", help="Go on behind this serial.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+def list_command(
+    home: "Home",
+    output: Output,
+    kind: str | None,
+    purpose: str | None,
+    cn: str | None,
+    after: str | None,
+    limit: int,
+) -> None:
+    """List certificates by serial number, a page at a time."""
+    from smpki.ca.opening import open_store
+
+    with open_store(home, surroundings()) as store:
+        page = store.page(after=after, limit=limit, kind=kind, purpose=purpose, cn=cn)
+    values = {"certificates": certificate_values(page.certificates), "next": page.next}
+    output.table(values, *certificate_rows(page.certificates))
+    if page.next and not output.as_json:
+        click.echo(f"more: --after {page.next}", err=True)
+
+
+@command("show")
+@click.argument("serial")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write the certificate and its chain here."
+)
+def show_command(home: "Home", output: Output, serial: str, out: Path | None) -> None:
+    """Show the certificate with this serial number (hexadecimal; the first digits are enough)."""
+    from smpki.requests.explain import explain
+
+    from smpki.ca.chain import chain_above
+    from smpki.ca.opening import open_store
+    from smpki.ca.output import triple_files, write_files
+
+    with open_store(home, surroundings()) as store:
+        found = store.find(serial)
+        chain = chain_above(store, found)
+    explanation = explain(found.der, home.policy())
+    if out is not None:
+        write_files(out, triple_files([found], chain))
+    (value,) = certificate_values([found])
+    output.show({"certificate": value, "explanation": explanation.as_dict()}, explanation.text())

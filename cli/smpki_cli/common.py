@@ -1,0 +1,126 @@
+"""What all commands share: --home and --json, refusals on the error stream, the way to the PKI."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from smpki.errors import SmpkiError
+
+if TYPE_CHECKING:
+    from smpki.ca.home import Home
+    from smpki.ca.opening import Surroundings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+JsonValue = Mapping[str, object] | list[object]
+
+
+class Output:
+    """Where a command prints: one JSON value, or text for people."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def show(self, value: JsonValue, text: str) -> None:
+        """Print ``value`` as JSON, or ``text``."""
+        if self.as_json:
+            click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        elif text:
+            click.echo(text)
+
+    def table(self, value: JsonValue, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+        """Print ``value`` as JSON, or ``rows`` as a table."""
+        if self.as_json:
+            self.show(value, "")
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        width = None if sys.stdout.isatty() else 200
+        Console(width=width, highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """Text that can't move the terminal's cursor or reorder what stands beside it."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
+    """A click command with --home and --json, whose refusals are printed and end with 1.
+
+    The function gets ``home`` (:class:`smpki.ca.home.Home`) and ``output`` (:class:`Output`) before its own parameters.
+    """
+
+    def decorate(function: F) -> click.Command:
+        @functools.wraps(function)
+        @click.pass_context
+        def run(ctx: click.Context, /, home: Path | None, as_json: bool, **parameters: Any) -> None:
+            try:
+                function(home=_home(home or ctx.obj), output=Output(as_json), **parameters)
+            except SmpkiError as error:
+                refuse(error, as_json)
+                ctx.exit(1)
+
+        run = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(run)
+        run = click.option(
+            "--home", type=click.Path(file_okay=False, path_type=Path), help="The PKI's folder (SMPKI_HOME)."
+        )(run)
+        return click.command(name, **keywords)(run)
+
+    return decorate
+
+
+def refuse(error: SmpkiError, as_json: bool) -> None:
+    """Print a refusal: JSON on the output where JSON was asked for, text on the error stream otherwise."""
+    if as_json:
+        click.echo(json.dumps({"error": error.as_dict()}, indent=2, ensure_ascii=False))
+        return
+    click.echo(printable(f"refused: {error}"), err=True)
+    if error.hint:
+        click.echo(printable(f"   hint: {error.hint}"), err=True)
+
+
+def _home(folder: Path | None) -> "Home":
+    from smpki.ca.home import Home
+
+    if folder is None:
+        folder = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "smpki"
+    return Home(folder)
+
+
+def surroundings() -> "Surroundings":
+    """This process's environment; a PIN is asked for at a terminal only."""
+    from smpki.ca.opening import process_surroundings
+
+    def ask() -> str:
+        answer: str = click.prompt("PIN of the token", hide_input=True, err=True)
+        return answer
+
+    return process_surroundings(ask if sys.stdin.isatty() else None, lambda message: click.echo(message, err=True))
+
+
+def read_file(path: Path, limit: int = 256 * 1024 * 1024) -> bytes:
+    """The content of a file that the user named, at most ``limit`` octets of it.
+
+    :raises SmpkiError: ``file.unreadable``
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(limit)
+    except OSError as error:
+        message = f"can't be read: {error.strerror}"
+        raise SmpkiError("file.unreadable", message, where=str(path), hint="check the path") from None

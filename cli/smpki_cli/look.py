@@ -1,0 +1,1 @@
+"""``smpki inspect`` and ``smpki lint``: look at files; no PKI is needed."""

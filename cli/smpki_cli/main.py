@@ -1,0 +1,57 @@
+"""The command ``smpki``. Commands are imported when they are called, so that ``smpki --help`` starts at once."""
+
+import importlib
+from pathlib import Path
+
+import click
+
+COMMANDS = {
+    "init": ("init", "Make a PKI: token, root, CRL signer, TLS signer."),
+    "issue-sub-ca": ("sub_ca", "Make a Sub-CA with its key in the token."),
+    "issue": ("issue", "Issue TLS, SIG and ENC certificates for request packages."),
+    "issue-batch": ("batch", "Issue triples for a folder of packages or NDJSON."),
+    "request": ("request", "Make request packages, as a participant does."),
+    "list": ("certificates", "List certificates."),
+    "show": ("certificates", "Show one certificate."),
+    "inspect": ("look", "Explain certificates, CRLs and request packages."),
+    "lint": ("look", "Check certificates and request packages against the policy."),
+    "audit": ("audit", "Verify the audit chain."),
+    "policy": ("policy", "Check and show Certificate Policies."),
+    "hsm": ("hsm", "Show the token."),
+    "ca": ("ca", "List the CAs."),
+}
+"""Command to module (below ``smpki_cli``) and one line of help."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"smpki_cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help, from the table above: no command is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="smpki")
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), envvar="SMPKI_HOME", help="The PKI's folder.")
+@click.pass_context
+def main(ctx: click.Context, home: Path | None) -> None:
+    """Issue and manage certificates of the German Smart Metering PKI (BSI TR-03109-4).
+
+    Every command takes --home DIR (or SMPKI_HOME) and, where it prints, --json. It ends with 0 when all was done, with
+    1 when something was refused or failed, with 2 when it was called wrongly.
+    """
+    ctx.obj = home

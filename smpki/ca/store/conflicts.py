@@ -70,6 +70,6 @@ def _held(
     columns = [intent.c[name] for name in claim.columns]
     query = select(*columns).where(columns[0].in_({getattr(one, claim.columns[0]) for one in intents}))
     if claim is not _SERIAL:  # an abandoned intent frees everything but its serial number
-        query = query.where(intent.c.state != "abandoned")
+        query = query.where(intent.c.holds)
     for row in connection.execute(query):
         yield claim, tuple(row)

@@ -6,19 +6,39 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, func, literal_column, select
 
 from smpki.ca.store.records import ListedCertificate, OpenIntent, Page, Standing, StoredCertificate
 from smpki.ca.store.tables import certificate, intent
+from smpki.db.types import UtcTime
 from smpki.errors import StoreError
 
 _C, _I = certificate.c, intent.c
-_LISTED = [column for column in _C if column.name != "der"]
-_STORED = list(_C)
+_LISTED = [column for column in _C if column.name not in ("id", "der")]
+_STORED = [*_LISTED, _C.der]
+_INTENDED = intent.join(certificate, _C.serial == _I.serial)
 _PREFIX = re.compile("[0-9a-f]+")
 
-# Written out, not bound: SQLite uses a partial index only where it can read the condition in the statement.
+# Written out, not bound: SQLite uses a partial index only where it finds the condition in the statement.
 IS_OPEN = _I.state == literal_column("'open'")
+
+# What every batch asks is put together once: building a query costs as much as running it.
+_ISSUED_FOR = (
+    select(*_STORED).select_from(_INTENDED).where(_I.request_digest.in_(bindparam("digests", expanding=True)), _I.holds)
+)
+_AT = bindparam("at", type_=UtcTime())
+_STANDINGS = (
+    select(
+        _I.subject_key,
+        _I.kind,
+        func.max(_I.dn_serial),
+        func.max(case(((_C.not_before <= _AT) & (_C.not_after >= _AT), _C.not_after)), type_=UtcTime()),
+        func.max(case((IS_OPEN, 1), else_=0)),
+    )
+    .select_from(intent.outerjoin(certificate, _C.serial == _I.serial))
+    .where(_I.subject_key.in_(bindparam("subject_keys", expanding=True)), _I.holds)
+    .group_by(_I.subject_key, _I.kind)
+)
 
 
 class Lists(ABC):
@@ -64,13 +84,18 @@ class Lists(ABC):
     def issued_for_each(self, digests: Collection[str]) -> Mapping[str, tuple[StoredCertificate, ...]]:
         """What was issued for each of many request packages; those not granted are missing."""
         found: dict[str, list[StoredCertificate]] = {}
-        for one in self._certificates(select(*_STORED).where(_C.request_digest.in_(digests))):
-            found.setdefault(one.request_digest or "", []).append(one)
+        with self._reading() as connection:
+            for row in connection.execute(_ISSUED_FOR, {"digests": list(digests)}).mappings():
+                found.setdefault(row["request_digest"], []).append(StoredCertificate(**row))
         return {digest: tuple(sorted(those, key=_by_purpose)) for digest, those in found.items()}
 
     def latest(self, kind: str, subject_key: str, purpose: str = "") -> StoredCertificate | None:
         """A subject's newest certificate of a kind: by DN serialNumber, then by begin; None without one."""
-        query = select(*_STORED).where(_C.subject_key == subject_key, _C.kind == kind, _C.purpose == purpose)
+        query = (
+            select(*_STORED)
+            .select_from(_INTENDED)
+            .where(_I.subject_key == subject_key, _I.kind == kind, _I.purpose == purpose, _I.holds)
+        )
         return max(self._certificates(query), key=_by_age, default=None)
 
     def authorities(self, *, kind: str | None = None, cn: str | None = None) -> tuple[StoredCertificate, ...]:
@@ -89,20 +114,22 @@ class Lists(ABC):
         issuer_serial: str | None = None,
         expires_before: datetime | None = None,
     ) -> Page:
-        """One page of certificates by serial number, without their bytes.
+        """One page of certificates in the order in which they were issued, without their bytes.
 
         :param after: ``Page.next`` of the page before
         :param cn: the subject's common name, whole
         """
-        query = select(*_LISTED).order_by(_C.serial).limit(limit + 1)
+        query = select(_C.id, *_LISTED).order_by(_C.id).limit(limit + 1)
         query = query.where(*_filters(kind=kind, purpose=purpose, subject_cn=cn, issuer_serial=issuer_serial))
         if after is not None:
-            query = query.where(_C.serial > after)
+            query = query.where(_C.id > int(after))
         if expires_before is not None:
             query = query.where(_C.not_after < expires_before)
         with self._reading() as connection:
-            found = tuple(ListedCertificate(**row) for row in connection.execute(query).mappings())
-        return Page(certificates=found[:limit], next=found[limit - 1].serial if len(found) > limit else None)
+            rows = connection.execute(query).all()
+        names = [column.name for column in _LISTED]
+        found = tuple(ListedCertificate(**dict(zip(names, row[1:], strict=True))) for row in rows[:limit])
+        return Page(certificates=found, next=str(rows[limit - 1][0]) if len(rows) > limit else None)
 
     def standings(self, subject_keys: Collection[str], at: datetime) -> Mapping[tuple[str, str], Standing]:
         """How subjects stand in each kind of certificate.
@@ -110,22 +137,12 @@ class Lists(ABC):
         :param at: the time at which a certificate counts as valid
         :returns: by (subject_key, kind); what never existed is missing
         """
-        valid = case(((_C.not_before <= at) & (_C.not_after >= at), _C.not_after))
-        issued = select(_C.subject_key, _C.kind, func.max(_C.dn_serial), func.max(valid, type_=_C.not_after.type))
-        going = select(_I.subject_key, _I.kind, func.max(_I.dn_serial))
-        issued = issued.where(_C.subject_key.in_(subject_keys)).group_by(_C.subject_key, _C.kind)
-        going = going.where(IS_OPEN, _I.subject_key.in_(subject_keys)).group_by(_I.subject_key, _I.kind)
-        found: dict[tuple[str, str], Standing] = {}
+        values = {"subject_keys": list(subject_keys), "at": at}
         with self._reading() as connection:
-            for key, kind, highest, until in connection.execute(issued):
-                found[key, kind] = Standing(highest=highest, valid_until=until)
-            for key, kind, highest in connection.execute(going):
-                known = found.get((key, kind), Standing())
-                numbers = [number for number in (known.highest, highest) if number is not None]
-                found[key, kind] = Standing(
-                    highest=max(numbers, default=None), valid_until=known.valid_until, pending=True
-                )
-        return found
+            return {
+                (key, kind): Standing(highest=highest, valid_until=until, pending=bool(pending))
+                for key, kind, highest, until, pending in connection.execute(_STANDINGS, values)
+            }
 
     def open_intents(self) -> tuple[OpenIntent, ...]:
         """Intents of processes that run, or that nobody has recovered yet."""

@@ -13,9 +13,11 @@ from sqlmodel import Field, SQLModel
 from smpki.db.types import HexText, RowNumber, UtcTime
 
 
-def _index_where(name: str, *columns: str, where: str, unique: bool = True) -> Index:
+def _index_where(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """An index over those rows only that fulfil a condition."""
-    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+    parts = [text(column) for column in columns]
+    sqlite_where = text("holds = 1" if where == "holds" else where)  # SQLite has no booleans, only 0 and 1
+    return Index(name, *parts, unique=unique, sqlite_where=sqlite_where, postgresql_where=text(where))
 
 
 class RequestRow(SQLModel, table=True):
@@ -34,20 +36,23 @@ class RequestRow(SQLModel, table=True):
 
 
 class CertificateRow(SQLModel, table=True):
-    """An issued certificate."""
+    """An issued certificate.
+
+    Rows are found by serial number, listed in the order of ``id``, and by subject or package through their intents:
+    an index with random values costs more than the row itself.
+    """
 
     __tablename__ = "certificate"
     __table_args__ = (
-        Index("ix_certificate_kind", "kind", "serial"),
-        Index("ix_certificate_subject_cn", "subject_cn", "serial"),
-        Index("ix_certificate_issuer", "issuer_serial", "serial"),
+        Index("ix_certificate_kind", "kind", "id"),
+        Index("ix_certificate_issuer", "issuer_serial", "id"),
+        Index("ix_certificate_subject_cn", "subject_cn", "id"),
         Index("ix_certificate_not_after", "not_after"),
-        Index("ix_certificate_subject_key", "subject_key", "kind"),
-        Index("ix_certificate_request", "request_digest"),
-        _index_where("ix_certificate_authority", "subject_cn", where="token_key_id IS NOT NULL", unique=False),
+        _index_where("ix_certificate_authority", "subject_cn", where="token_key_id IS NOT NULL"),
     )
 
-    serial: str = Field(primary_key=True, sa_type=HexText)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    serial: str = Field(unique=True, sa_type=HexText)
     issuer_serial: str | None = Field(default=None, sa_type=HexText, foreign_key="certificate.serial")
     kind: str
     purpose: str
@@ -68,7 +73,9 @@ class IntentRow(SQLModel, table=True):
     """A signature that the CA is about to make, or has made.
 
     The unique indices are what keeps two workers from granting the same thing: the row stands before the token is
-    asked, and an abandoned row frees what it held. ``key_scope`` is empty for a key that must never have been
+    asked. A row ``holds`` its subject, key and package until it is abandoned. (The indices name this column and not
+    ``state``, which changes with every certificate and would have them rewritten.) Subjects without a number, and the
+    Guetesiegel's 0, count as null, so they may repeat. ``key_scope`` is empty for a key that must never have been
     certified; where one key has two certificates by design, the second names its kind there.
     """
 
@@ -76,17 +83,11 @@ class IntentRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
         _index_where(
-            "uq_intent_subject",
-            *("subject_key", "kind", "dn_serial", "purpose"),
-            where="state <> 'abandoned' AND dn_serial > 0",
+            "uq_intent_subject", "subject_key", "kind", "purpose", "nullif(dn_serial, 0)", where="holds", unique=True
         ),
-        _index_where("uq_intent_key", "key_hash", "key_scope", where="state <> 'abandoned'"),
-        _index_where(
-            "uq_intent_package",
-            *("request_digest", "purpose"),
-            where="state <> 'abandoned' AND request_digest IS NOT NULL",
-        ),
-        _index_where("ix_intent_open", "owner", where="state = 'open'", unique=False),
+        _index_where("uq_intent_key", "key_hash", "key_scope", where="holds", unique=True),
+        _index_where("uq_intent_package", "request_digest", "purpose", where="holds", unique=True),
+        _index_where("ix_intent_open", "owner", where="state = 'open'"),
     )
 
     serial: str = Field(primary_key=True, sa_type=HexText)
@@ -101,6 +102,7 @@ class IntentRow(SQLModel, table=True):
     request_digest: str | None
     owner: str
     created_at: datetime = Field(sa_type=UtcTime)
+    holds: bool
     state: str
     closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
 

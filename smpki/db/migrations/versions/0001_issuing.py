@@ -24,7 +24,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "certificate",
-        sa.Column("serial", HexText, primary_key=True),
+        sa.Column("id", RowNumber, primary_key=True),
+        sa.Column("serial", HexText, nullable=False, unique=True),
         sa.Column("issuer_serial", HexText, sa.ForeignKey("certificate.serial")),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("purpose", sa.String, nullable=False),
@@ -40,16 +41,11 @@ def upgrade() -> None:
         sa.Column("request_digest", HexText, sa.ForeignKey("request.digest")),
         sa.Column("der", sa.LargeBinary, nullable=False),
     )
-    op.create_index("ix_certificate_kind", "certificate", ["kind", "serial"])
-    op.create_index("ix_certificate_subject_cn", "certificate", ["subject_cn", "serial"])
-    op.create_index("ix_certificate_issuer", "certificate", ["issuer_serial", "serial"])
+    op.create_index("ix_certificate_kind", "certificate", ["kind", "id"])
+    op.create_index("ix_certificate_issuer", "certificate", ["issuer_serial", "id"])
+    op.create_index("ix_certificate_subject_cn", "certificate", ["subject_cn", "id"])
     op.create_index("ix_certificate_not_after", "certificate", ["not_after"])
-    op.create_index("ix_certificate_subject_key", "certificate", ["subject_key", "kind"])
-    op.create_index("ix_certificate_request", "certificate", ["request_digest"])
-    own_key = sa.text("token_key_id IS NOT NULL")
-    op.create_index(
-        "ix_certificate_authority", "certificate", ["subject_cn"], sqlite_where=own_key, postgresql_where=own_key
-    )
+    _index_where("ix_certificate_authority", "certificate", "subject_cn", where="token_key_id IS NOT NULL")
     op.create_table(
         "intent",
         sa.Column("serial", HexText, primary_key=True),
@@ -64,15 +60,16 @@ def upgrade() -> None:
         sa.Column("request_digest", sa.String),
         sa.Column("owner", sa.String, nullable=False),
         sa.Column("created_at", UtcTime, nullable=False),
+        sa.Column("holds", sa.Boolean, nullable=False),
         sa.Column("state", sa.String, nullable=False),
         sa.Column("closed_at", UtcTime),
         sa.CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
     )
-    held = "state <> 'abandoned'"
-    _index_where("uq_intent_subject", "subject_key", "kind", "dn_serial", "purpose", where=f"{held} AND dn_serial > 0")
-    _index_where("uq_intent_key", "key_hash", "key_scope", where=held)
-    _index_where("uq_intent_package", "request_digest", "purpose", where=f"{held} AND request_digest IS NOT NULL")
-    _index_where("ix_intent_open", "owner", where="state = 'open'", unique=False)
+    subject = ("subject_key", "kind", "purpose", "nullif(dn_serial, 0)")
+    _index_where("uq_intent_subject", "intent", *subject, where="holds", unique=True)
+    _index_where("uq_intent_key", "intent", "key_hash", "key_scope", where="holds", unique=True)
+    _index_where("uq_intent_package", "intent", "request_digest", "purpose", where="holds", unique=True)
+    _index_where("ix_intent_open", "intent", "owner", where="state = 'open'")
     op.create_table(
         "participant",
         sa.Column("id", RowNumber, primary_key=True),
@@ -109,6 +106,7 @@ def upgrade() -> None:
     op.bulk_insert(head, [{"counter": 0, "seq": 0, "mac": "0" * 64}])
 
 
-def _index_where(name: str, *columns: str, where: str, unique: bool = True) -> None:
-    condition = sa.text(where)
-    op.create_index(name, "intent", list(columns), unique=unique, sqlite_where=condition, postgresql_where=condition)
+def _index_where(name: str, table: str, *columns: str, where: str, unique: bool = False) -> None:
+    parts = [sa.text(column) for column in columns]
+    sqlite_where = sa.text("holds = 1" if where == "holds" else where)  # SQLite has no booleans, only 0 and 1
+    op.create_index(name, table, parts, unique=unique, sqlite_where=sqlite_where, postgresql_where=sa.text(where))

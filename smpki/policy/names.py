@@ -165,10 +165,12 @@ class DistinguishedName:
             raise _refused("value", f"{short}={value!r} is not a value that X.520 allows: {error}") from None
 
     def key(self) -> str:
-        """The name without its serialNumber as comparable text: the identity of a holder over all generations."""
-        return ",".join(
-            f"{short}={_escaped(prepared(value))}" for short, value in self.attributes if short != "serialNumber"
-        )
+        """CN and O as comparable text: the identity of a holder over all generations of its certificates.
+
+        The name scheme makes the CN unique in a PKI. Address, OU and country may change from one triple to the next (a
+        gateway's OU does when its administrator changes), and a stranger must not get a known CN by another address.
+        """
+        return ",".join(f"{short}={_escaped(prepared(self.get(short) or ''))}" for short in ("CN", "O"))
 
     def __str__(self) -> str:
         return ", ".join(f"{short}={_escaped(value)}" for short, value in self.attributes)

@@ -56,7 +56,7 @@ class RequestError(SmpkiError):
 
 
 class TokenError(SmpkiError):
-    """The PKCS#11 token refused; the code ends in the vendor's CKR name where there is one."""
+    """The PKCS#11 token refused; the message has the vendor's CKR name where there is one."""
 
 
 class StoreError(SmpkiError):

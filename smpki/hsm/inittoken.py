@@ -82,7 +82,7 @@ def main() -> None:
         label = order["label"].encode().ljust(_LABEL_OCTETS)
         made = _set_up(module, label, order["so_pin"].encode(), order["pin"].encode())
         answer = {"status": "done" if made else "exists"}
-    except OSError:
+    except (OSError, AttributeError):  # no library, or without these functions
         answer = {"status": "unloadable"}
     except _RefusedError as error:
         answer = {"status": "refused", "function": error.args[0], "value": error.args[1]}

@@ -87,11 +87,11 @@ class Sessions:
         self._age += 1
 
     def close(self) -> None:
-        """Close the sessions, after the operations under way."""
+        """Close the sessions, after the operations under way; none begins from now on."""
+        self._closed = True
         for _ in range(self._module.threads):
             self._permits.acquire()
         with self._module.lock:
-            self._closed = True
             while self._idle:
                 with suppress(pkcs11.PKCS11Error):  # a token that was removed has no sessions to close
                     self._idle.pop().session.close()

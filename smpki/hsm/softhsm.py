@@ -1,11 +1,13 @@
 """SoftHSM: a token folder of our own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 from smpki.errors import TokenError
 from smpki.hsm.filelock import exclusive
@@ -23,6 +25,7 @@ slots.removable = false
 library.reset_on_fork = true
 """
 
+_CKR_PIN_LEN_RANGE = 0xA2
 _SET_UP = Path(__file__).with_name("inittoken.py")
 
 
@@ -83,43 +86,52 @@ class SoftHsm:
         :param pin: the user's PIN, 4 to 255 characters
         :param so_pin: the security officer's PIN, 4 to 255 characters
         :raises TokenError: ``token.exists``, ``token.label.length``, ``token.full``, ``token.folder.unusable``,
-            ``token.module.missing``, ``token.pin.length``, or the vendor's
+            ``token.module.*``, ``token.pin.length``, or the vendor's; then no half-made token is left behind
         """
         if not 1 <= len(label.encode()) <= 32:
             raise TokenError(
                 "token.label.length", "a token's label has 1 to 32 octets", where=label, hint="choose another label"
             )
+        if not 4 <= len(so_pin.reveal().encode()) <= 255:
+            # SoftHSM would call it wrong
+            raise refusal(_CKR_PIN_LEN_RANGE, "set up the token, the security officer's PIN", label)
         environment: dict[str, str] = {}
         self.activate(environment)
         library = self._library or find_softhsm()
-        order = {"module": str(library), "label": label, "so_pin": so_pin.reveal(), "pin": pin.reveal()}
         with exclusive(self.lock):
+            before = set(self.tokens.iterdir())
+            # the PINs are in no variable, lest an error's traceback show them
             done = subprocess.run(  # noqa: S603 - our own program
                 [sys.executable, "-I", str(_SET_UP)],
-                input=json.dumps(order),
+                input=json.dumps(
+                    {"module": str(library), "label": label, "so_pin": so_pin.reveal(), "pin": pin.reveal()}
+                ),
                 capture_output=True,
                 text=True,
                 env=environment,
                 check=False,
             )
-        if done.returncode != 0:
-            raise TokenError(
-                "token.module.crashed",
-                f"the program that sets up the token ended with {done.returncode}",
-                where=str(library),
-                hint="look whether this is SoftHSM's library, built for this machine",
-            )
-        answer = json.loads(done.stdout)
-        if answer["status"] == "exists":
-            raise TokenError(
-                "token.exists", "there is a token with this label", where=label, hint="use it, or choose another label"
-            )
-        if answer["status"] == "unloadable":
-            raise TokenError(
-                "token.module.invalid", "this library cannot be loaded", where=str(library), hint="reinstall SoftHSM"
-            )
-        if answer["status"] == "refused":
-            raise refusal(answer["value"], f"set up the token, {answer['function']}", label)
+            answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"status": "crashed"}
+            if answer["status"] != "done":
+                for half_made in set(self.tokens.iterdir()) - before:
+                    shutil.rmtree(half_made)
+        match answer["status"]:
+            case "exists":
+                raise TokenError(
+                    "token.exists",
+                    "there is a token with this label",
+                    where=label,
+                    hint="use it, or choose another label",
+                )
+            case "refused":
+                raise refusal(answer["value"], f"set up the token, {answer['function']}", label)
+            case "unloadable" | "crashed":
+                raise TokenError(
+                    "token.module.invalid",
+                    "this is not SoftHSM's library, or not for this machine",
+                    where=str(library),
+                    hint="reinstall SoftHSM, or give the path of its library",
+                )
 
     def _unusable(self, reason: str) -> TokenError:
         return TokenError(

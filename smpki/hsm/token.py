@@ -315,13 +315,15 @@ class Token:
             ) from None
 
     def _destroy(self, channel: Channel, info: KeyInfo) -> None:
-        self._sessions.forget_keys()
         private = list(channel.session.get_objects(_template(ObjectClass.PRIVATE_KEY, info.label, info.key_id)))
         if not private:
             raise self._missing(info.label, info.key_id)
         public = list(channel.session.get_objects(_template(ObjectClass.PUBLIC_KEY, info.label, info.key_id)))
-        for half in private + public:
-            half.destroy()
+        try:
+            for half in private + public:
+                half.destroy()
+        finally:
+            self._sessions.forget_keys()
 
     def _missing(self, label: str | None, key_id: bytes | None) -> TokenError:
         return TokenError(

@@ -48,6 +48,7 @@ _READABLE: dict[str, tuple[str, str, str]] = {
 """Code, what happened and what to do, by CKR name."""
 
 _ODD_NAMES = {
+    "AnotherUserAlreadyLoggedIn": "CKR_USER_ANOTHER_ALREADY_LOGGED_IN",
     "FunctionCancelled": "CKR_FUNCTION_CANCELED",
     "RandomNoRNG": "CKR_RANDOM_NO_RNG",
     "SessionReadWriteSOExists": "CKR_SESSION_READ_WRITE_SO_EXISTS",

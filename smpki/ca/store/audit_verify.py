@@ -131,7 +131,8 @@ class _Walk:
                 f"the tail was cut: head {kept.counter} over entry {kept.seq} is known outside, but the database "
                 f"ends at head {max(0, self.newest.counter)} and entry {self._last_seq}"
             )
-            return AuditFinding(code="audit.tail.cut", where=f"entry {self._last_seq + 1}", message=message)
+            cut = f"head {self.newest.counter + 1}" if kept.seq <= self._last_seq else f"entry {self._last_seq + 1}"
+            return AuditFinding(code="audit.tail.cut", where=cut, message=message)
         if kept != self._kept_twin:
             message = f"head {kept.counter} in the database is not the one kept outside"
             return AuditFinding(code="audit.head.replaced", where=f"head {kept.counter}", message=message)

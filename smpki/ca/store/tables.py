@@ -7,17 +7,16 @@ SQLAlchemy Core: an issuing batch writes a few hundred rows, and building an obj
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Table, Text, TextClause, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from smpki.db.types import HexText, RowNumber, UtcTime
 
 
-def _index_where(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+def _index_where(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
     """An index over those rows only that fulfil a condition."""
-    parts = [text(column) for column in columns]
     sqlite_where = text("holds = 1" if where == "holds" else where)  # SQLite has no booleans, only 0 and 1
-    return Index(name, *parts, unique=unique, sqlite_where=sqlite_where, postgresql_where=text(where))
+    return Index(name, *columns, unique=unique, sqlite_where=sqlite_where, postgresql_where=text(where))
 
 
 class RequestRow(SQLModel, table=True):
@@ -83,7 +82,10 @@ class IntentRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
         _index_where(
-            "uq_intent_subject", "subject_key", "kind", "purpose", "nullif(dn_serial, 0)", where="holds", unique=True
+            "uq_intent_subject",
+            *("subject_key", "kind", "purpose", text("nullif(dn_serial, 0)")),
+            where="holds",
+            unique=True,
         ),
         _index_where("uq_intent_key", "key_hash", "key_scope", where="holds", unique=True),
         _index_where("uq_intent_package", "request_digest", "purpose", where="holds", unique=True),

@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.Column("closed_at", UtcTime),
         sa.CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_intent_state"),
     )
-    subject = ("subject_key", "kind", "purpose", "nullif(dn_serial, 0)")
+    subject = ("subject_key", "kind", "purpose", sa.text("nullif(dn_serial, 0)"))
     _index_where("uq_intent_subject", "intent", *subject, where="holds", unique=True)
     _index_where("uq_intent_key", "intent", "key_hash", "key_scope", where="holds", unique=True)
     _index_where("uq_intent_package", "intent", "request_digest", "purpose", where="holds", unique=True)
@@ -106,7 +106,8 @@ def upgrade() -> None:
     op.bulk_insert(head, [{"counter": 0, "seq": 0, "mac": "0" * 64}])
 
 
-def _index_where(name: str, table: str, *columns: str, where: str, unique: bool = False) -> None:
-    parts = [sa.text(column) for column in columns]
+def _index_where(name: str, table: str, *columns: str | sa.TextClause, where: str, unique: bool = False) -> None:
     sqlite_where = sa.text("holds = 1" if where == "holds" else where)  # SQLite has no booleans, only 0 and 1
-    op.create_index(name, table, parts, unique=unique, sqlite_where=sqlite_where, postgresql_where=sa.text(where))
+    op.create_index(
+        name, table, list(columns), unique=unique, sqlite_where=sqlite_where, postgresql_where=sa.text(where)
+    )

@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import get_args
 
-from smpki.policy.model import CertificateType, Policy, Presence, Profile, Window
+from smpki.policy.model import (
+    CertificateType,
+    EnvironmentName,
+    Policy,
+    Presence,
+    Profile,
+    SignerClass,
+    Window,
+)
 
 Complaint = tuple[tuple[str | int, ...], str]
 
@@ -12,8 +21,21 @@ Complaint = tuple[tuple[str | int, ...], str]
 _STARTS = (datetime(2024, 2, 29, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC))
 
 
+def missing_parts(policy: Policy) -> Iterator[Complaint]:
+    """Every certificate type and environment that a policy has to speak of and this one doesn't."""
+    for kind in CertificateType:
+        if kind not in policy.certificates:
+            yield ("certificates", kind.value), "missing"
+    for environment in get_args(EnvironmentName):
+        if environment not in policy.environments:
+            yield ("environments", environment), "missing"
+    for signer in get_args(SignerClass):
+        if signer not in policy.algorithms:
+            yield ("algorithms", signer), "missing"
+
+
 def contradictions(policy: Policy) -> Iterator[Complaint]:
-    """Every contradiction as (path in the file, what is wrong)."""
+    """Every contradiction of a policy without :func:`missing_parts`: (path in the file, what is wrong)."""
     yield from _windows(policy)
     yield from _profiles(policy)
     yield from _types(policy)
@@ -90,6 +112,8 @@ def _types(policy: Policy) -> Iterator[Complaint]:
             yield (*path, "certificates"), "an end user has a triple: tls, sig, enc"
         if not kind.is_end_user and len(rules.certificates) != 1:
             yield (*path, "certificates"), "this type has one certificate"
+        if (rules.issuer.value is kind) is not (kind is CertificateType.ROOT):
+            yield (*path, "issuer", "value"), "the root issues to itself, and nobody else does"
         issuer = policy.certificates[rules.issuer.value]
         if set(issuer.certificates) != {"ca"}:
             yield (*path, "issuer", "value"), f"{rules.issuer.value} is no CA"

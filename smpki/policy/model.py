@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
 from smpki.asn1.curves import CURVES
 from smpki.policy.duration import Duration
@@ -99,7 +99,7 @@ def _pattern(text: object) -> object:
 
 
 def _curve(name: object) -> object:
-    if name not in CURVES:
+    if not isinstance(name, str) or name not in CURVES:
         raise ValueError(f"{name!r} is not a curve of TR-03116-3 table 4: {', '.join(CURVES)}")
     return name
 
@@ -108,6 +108,7 @@ Pattern = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
 CurveName = Annotated[str, BeforeValidator(_curve)]
 HashName = Literal["sha256", "sha384", "sha512"]
 EnvironmentName = Literal["test", "production"]
+SignerClass = Literal["root", "sub-ca", "end-user"]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
 Attribute = Literal["O", "OU", "C", "serialNumber", "street", "postalCode", "L", "ST"]
 
@@ -134,14 +135,14 @@ class NameScheme(Strict):
 
     common_name: Sourced[Pattern]
     attributes: Mapping[Attribute, AttributeRule]
-    first_serial_number: Sourced[int | None]
+    first_serial_number: Sourced[StrictInt | None]
 
 
 class ExtensionRule(Origin):
     """Presence and criticality of an extension."""
 
     presence: Presence
-    critical: bool = False
+    critical: StrictBool = False
 
 
 class KeyUsageRule(ExtensionRule):
@@ -161,8 +162,8 @@ class ExtendedKeyUsageRule(ExtensionRule):
 class BasicConstraintsRule(ExtensionRule):
     """BasicConstraints."""
 
-    ca: bool = False
-    path_length: int | None = None
+    ca: StrictBool = False
+    path_length: StrictInt | None = None
 
 
 class CertificatePoliciesRule(ExtensionRule):
@@ -183,7 +184,7 @@ class CrlDistributionPointsRule(ExtensionRule):
     """CRLDistributionPoints: whose CRL, and whether an indirect CRL's signer is named as cRLIssuer."""
 
     content: Literal["root", "issuer"] | None = None
-    crl_issuer: bool = False
+    crl_issuer: StrictBool = False
 
 
 class Profile(Strict):
@@ -211,7 +212,7 @@ class TypeRules(Strict):
     title: str
     german: str
     issuer: Sourced[CertificateType]
-    algorithm: Sourced[Literal["root", "sub-ca", "end-user"]]
+    algorithm: Sourced[SignerClass]
     name: NameScheme
     validity: Sourced[Duration]
     key_use: Sourced[Duration]
@@ -241,15 +242,15 @@ class Identifiers(Strict):
 class Names(Strict):
     """What holds for every name."""
 
-    attribute_max_length: Sourced[int]
-    serial_number_max: Sourced[int]
+    attribute_max_length: Sourced[StrictInt]
+    serial_number_max: Sourced[StrictInt]
 
 
 class Issuing(Strict):
     """How the CA decides."""
 
-    serial_octets: Sourced[Annotated[int, Field(ge=8, le=20)]]
-    not_after_end_of_day: Sourced[bool]
+    serial_octets: Sourced[Annotated[StrictInt, Field(ge=8, le=20)]]
+    not_after_end_of_day: Sourced[StrictBool]
     past_issuer_end: Sourced[Literal["refuse", "cut"]]
     generation_outside_window: Sourced[tuple[EnvironmentName, ...]]
     proof_hashes: Sourced[tuple[HashName, ...]]
@@ -269,14 +270,14 @@ class Crl(Strict):
     root: CrlRules
     crl_signer: CrlRules
     sub_ca: CrlRules
-    indirect: Sourced[bool]
+    indirect: Sourced[StrictBool]
 
 
 class Renewal(Strict):
     """When a triple may be renewed."""
 
     opens_before_end: Sourced[Duration]
-    new_keys: Sourced[bool]
+    new_keys: Sourced[StrictBool]
 
 
 class Revocation(Strict):
@@ -286,8 +287,8 @@ class Revocation(Strict):
     suspension_longest: Sourced[Duration]
     suspension_ends_in: Sourced[Literal["revoke", "resume"]]
     reasons: Sourced[tuple[str, ...]]
-    triple_together: Sourced[bool]
-    superseded_after_guetesiegel: Sourced[bool]
+    triple_together: Sourced[StrictBool]
+    superseded_after_guetesiegel: Sourced[StrictBool]
 
 
 class Policy(Strict):
@@ -297,23 +298,13 @@ class Policy(Strict):
     environments: Mapping[EnvironmentName, Environment]
     identifiers: Identifiers
     names: Names
-    algorithms: Mapping[Literal["root", "sub-ca", "end-user"], tuple[Window, ...]]
+    algorithms: Mapping[SignerClass, tuple[Window, ...]]
     profiles: Mapping[str, Profile]
     certificates: Mapping[CertificateType, TypeRules]
     issuing: Issuing
     crl: Crl
     renewal: Renewal
     revocation: Revocation
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Policy":
-        for kind in CertificateType:
-            if kind not in self.certificates:
-                raise ValueError(f"certificates: {kind} is missing")
-        for environment in ("test", "production"):
-            if environment not in self.environments:
-                raise ValueError(f"environments: {environment} is missing")
-        return self
 
     def profile(self, kind: CertificateType, purpose: PurposeName) -> Profile:
         """The extensions of a certificate type's certificate for a purpose.

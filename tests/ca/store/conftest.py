@@ -1,0 +1,95 @@
+"""Stores on both kinds of database. Each is migrated once, then copied or emptied, which is much faster."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from sqlalchemy import text
+
+import smpki
+from smpki.ca.store.audit_head import GENESIS
+from smpki.ca.store.store import Store
+from smpki.db.engine import migrate, open_engine, writing
+
+PROGRAM = Path(__file__).with_name("store_program.py")
+
+
+@pytest.fixture(scope="session")
+def samples() -> ModuleType:
+    """Sample certificates, requests and intents, and ``open_store``: see ``store_program.py``."""
+    spec = importlib.util.spec_from_file_location("store_program", PROGRAM)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "smpki.db"
+    engine = open_engine(f"sqlite:///{file}")
+    migrate(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
+def _postgres_store(_postgres_server: str) -> str:
+    import psycopg
+
+    with psycopg.connect(host=_postgres_server, user="smpki", dbname="postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE store")
+    url = f"postgresql+psycopg://smpki@/store?host={_postgres_server}"
+    migrate(open_engine(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store's database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_sqlite_template"), tmp_path / "smpki.db")
+        return f"sqlite:///{tmp_path / 'smpki.db'}"
+    url: str = request.getfixturevalue("_postgres_store")
+    engine = open_engine(url)
+    with writing(engine) as connection:
+        connection.execute(text("TRUNCATE certificate, request, intent, participant, audit, audit_head"))
+        connection.execute(text(f"INSERT INTO audit_head (counter, seq, mac) VALUES (0, 0, '{GENESIS}')"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of the audit key, the audit head and the owners' locks."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def store(samples: ModuleType, url: str, home: Path) -> Store:
+    """An empty store that signs its audit heads."""
+    opened: Store = samples.open_store(url, home)
+    return opened
+
+
+@pytest.fixture
+def start(url: str, home: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """``start(job, argument)`` starts a process that works on the same store: see ``store_program.py``."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(job: str, argument: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, str(PROGRAM), job, url, str(home), str(argument)]
+        environment = {"PYTHONPATH": str(Path(smpki.__file__).parents[1])}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()

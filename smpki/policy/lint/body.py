@@ -84,5 +84,5 @@ def lifetime_findings(certificate: x509.Certificate, kind: CertificateType, poli
     if not_after > latest:
         yield error(
             "tr-03109-4.3.validity.too_long",
-            f"valid from {not_before} to {not_after}, which is longer than the {longest} of a {kind}",
+            f"valid from {not_before} to {not_after}, which is longer than the {longest} of {kind} certificates",
         )

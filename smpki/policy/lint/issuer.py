@@ -105,7 +105,7 @@ def unknown_issuer_findings(
     if not fits:
         yield error(
             "sm-pki-cp.a.issuer.common_name",
-            f"the issuer is {quoted(common_name)}, which is no {issuing}; that is who issues to a {kind}",
+            f"the issuer is {quoted(common_name)}, which is no {issuing}, the issuer of {kind} certificates",
         )
     if organization != surroundings.organization.value:
         yield error(

@@ -34,7 +34,7 @@ def public_key_findings(
     fitting = [window for window in windows if window.curve == curve]
     if not fitting:
         allowed = ", ".join(window.curve for window in windows)
-        yield error(f"{at}.curve", f"the key is on {curve}, a {kind} has one on {allowed}")
+        yield error(f"{at}.curve", f"the key is on {curve}, {kind} certificates have one on {allowed}")
     elif on is not None and not _open(fitting, on):
         yield warning(f"{at}.window", f"a key on {curve} is certified on {on:%Y-%m-%d}, outside {_spans(fitting)}")
 
@@ -66,7 +66,7 @@ def signature_findings(
     name = _HASHES.get(algorithm.dotted_string)
     fitting = [w for w in policy.algorithms[policy.certificates[issuer].algorithm.value] if w.hash == name]
     if name is None or not fitting:
-        yield error(f"{_SIGNATURE}.algorithm", f"a {issuer} does not sign with algorithm {algorithm.dotted_string}")
+        yield error(f"{_SIGNATURE}.algorithm", f"{issuer} does not sign with algorithm {algorithm.dotted_string}")
         return
     if issuer_key is not None:
         curve = issuer_key.curve.name if isinstance(issuer_key, ec.EllipticCurvePublicKey) else "no elliptic curve"
@@ -79,7 +79,7 @@ def signature_findings(
     if not _open(fitting, on):
         yield warning(
             f"{_SIGNATURE}.window",
-            f"ecdsa-with-{name.upper()} of a {issuer} on {on:%Y-%m-%d}, outside {_spans(fitting)}",
+            f"ecdsa-with-{name.upper()} of {issuer} on {on:%Y-%m-%d}, outside {_spans(fitting)}",
         )
 
 

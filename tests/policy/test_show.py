@@ -33,12 +33,11 @@ def test_all_types_with_their_german_names(policy):
 def test_every_value_of_a_type_has_its_confidence_and_source(kind, policy):
     lines = show_type(policy, kind).text().splitlines()
     sources = dict(line.strip().split(" ", 1) for line in lines[lines.index("Sources (Quellen)") + 1 :])
-    for name in policy.certificates[kind].certificates.values():
-        profile = policy.profiles[name]
-        label = next(line for line in lines if line.startswith("  KeyUsage (Schlüsselverwendung)"))
-        confidence, source = label.split()[-2:]
-        assert confidence == profile.key_usage.confidence
-        assert sources[source] == profile.key_usage.source
+    labels = [line for line in lines if line.startswith("  KeyUsage (Schlüsselverwendung)")]
+    for name, label in zip(policy.certificates[kind].certificates.values(), labels, strict=True):
+        rule = policy.profiles[name].key_usage
+        confidence, number = label.split()[-2:]
+        assert (confidence, sources[number]) == (rule.confidence, rule.source)
 
 
 def test_the_rules_of_a_participant_in_words(policy):

@@ -125,7 +125,7 @@ def job_race(url: str, home: Path, names: str) -> None:
         time.sleep(0.001)
     for cn in names.split(","):
         try:
-            own = triple(cn, package=f"package of process {os.getpid()}")
+            own = triple(cn, package=f"{cn} of process {os.getpid()}")
             store.record_intents(intents(own, key_scope=str(os.getpid())))
             store.complete([own], [entry(cn)])
             print("won", flush=True)

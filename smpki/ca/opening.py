@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import Engine
 
 from smpki.asn1.curves import CURVES
 from smpki.ca.home import Home, Settings
@@ -18,7 +17,7 @@ from smpki.ca.store.audit import AuditChain, AuditReport, create_key, read_key, 
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.records import AuditEntry, OpenIntent
 from smpki.ca.store.store import Store
-from smpki.db.engine import check_schema, migrate, open_engine
+from smpki.db.engine import Engine, check_schema, migrate, open_engine
 from smpki.errors import IssuingError, SmpkiError, TokenError
 from smpki.hsm.key import KeyUse
 from smpki.hsm.pin import Pin, random_pin, read_pin, write_pin

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import URL, Connection, Dialect, create_engine, event, exc, make_url, text
+from sqlalchemy import Engine as Engine  # for who only hands it on
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from smpki.db.failures import store_error

@@ -1,6 +1,6 @@
 """Issue the triples of end users: package in, TLS, SIG and ENC certificates out, whole or not at all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,7 +14,7 @@ from smpki.ca.serials import SerialNumbers
 from smpki.ca.store.records import AuditEntry, GrantedRequest, Issued, Participant, Standing, StoredCertificate
 from smpki.ca.store.store import Store, StoreView
 from smpki.ca.unit import Unit, issue_units
-from smpki.errors import IssuingError, RequestError, SmpkiError, StoreError
+from smpki.errors import IssuingError, RequestError, SmpkiError, TokenError
 from smpki.policy.decide import key_use_end, validity
 from smpki.policy.lint.classify import default_kind
 from smpki.policy.lint.finding import Severity
@@ -66,7 +66,7 @@ class _Grant:
     order: Order
     unit: Unit
     holder: tuple[str, str]
-    number: int | None
+    digest: str
 
 
 class TripleDesk:
@@ -98,10 +98,11 @@ class TripleDesk:
         self._clock = clock
 
     def issue(self, orders: Sequence[Order]) -> list[Outcome]:
-        """Grant packages; they share two transactions, but each stands and falls alone.
+        """Grant packages; those of different subjects share two transactions, but each stands and falls alone.
 
         :return: an outcome for each order, in their order; each refusal is in the audit
         :raises StoreError: the database failed; packages of this call may be unanswered, and can be given again
+        :raises AuditError: the audit chain does not hold; likewise
         """
         now = self._clock()
         outcomes: dict[int, Outcome] = {}
@@ -111,50 +112,50 @@ class TripleDesk:
                 packages[index] = _read(order)
             except RequestError as error:
                 outcomes[index] = _refused(order, error)
-        known = self._store.issued_for_each({package.digest.hex() for package in packages.values()})
-        fresh = {index: package for index, package in packages.items() if package.digest.hex() not in known}
-        outcomes |= self._grant(orders, fresh, now)
-        for index in packages.keys() - fresh.keys():
-            outcomes[index] = Outcome(orders[index].name, "known", known[packages[index].digest.hex()])
+        for turn in _turns(packages):
+            outcomes |= self._answer(orders, turn, now)
         for index, order in enumerate(orders):
             if (why := outcomes[index].error) is not None:
                 self._store.record(_refusal(order, why))
         return [outcomes[index] for index in range(len(orders))]
 
-    def _grant(
+    def _answer(
         self, orders: Sequence[Order], packages: Mapping[int, RequestPackage], now: datetime
     ) -> dict[int, Outcome]:
+        """Packages of different subjects: what was granted before gets its certificates again, the rest is granted."""
         outcomes: dict[int, Outcome] = {}
         grants: dict[int, _Grant] = {}
+        known = self._store.issued_for_each({package.digest.hex() for package in packages.values()})
         standings = self._store.standings([_subject_key(package) for package in packages.values()], now)
-        taken: set[tuple[str, str]] = set()
         for index, package in packages.items():
+            order = orders[index]
+            if certificates := known.get(package.digest.hex()):
+                outcomes[index] = Outcome(order.name, "known", certificates)
+                continue
             try:
                 self._issuer.check_usable(now)
-                grant = self._prepare(orders[index], package, standings, now)
-                if grant.holder in taken:
-                    raise _in_progress(package)
-                taken.add(grant.holder)
-                grants[index] = grant
+                grants[index] = self._prepare(order, package, standings, now)
             except SmpkiError as error:
-                outcomes[index] = _refused(orders[index], error)
+                outcomes[index] = _refused(order, error)
         return outcomes | self._issue(grants, now)
 
     def _issue(self, grants: Mapping[int, _Grant], now: datetime) -> dict[int, Outcome]:
-        """All grants at once; where that is refused, one by one, so that each is refused for its own fault only."""
+        """All grants at once; where another process was faster, one by one, so that only what it took is refused."""
         if not grants:
             return {}
         try:
             issued = self._sign(list(grants.values()), now)
-        except StoreError:
-            raise
-        except SmpkiError as error:
-            if len(grants) == 1:
-                ((index, grant),) = grants.items()
-                return {index: _refused(grant.order, error)}
-            return {
-                index: one for key, grant in grants.items() for index, one in self._issue({key: grant}, now).items()
-            }
+        except IssuingError as error:
+            if len(grants) > 1:
+                return {
+                    index: one for key, grant in grants.items() for index, one in self._issue({key: grant}, now).items()
+                }
+            ((index, grant),) = grants.items()
+            if certificates := self._store.issued_for(grant.digest):  # it was faster with this very package
+                return {index: Outcome(grant.order.name, "known", certificates)}
+            return {index: _refused(grant.order, error)}
+        except TokenError as error:
+            return {index: _refused(grant.order, error) for index, grant in grants.items()}
         return {
             index: Outcome(grant.order.name, "issued", result.certificates)
             for (index, grant), result in zip(grants.items(), issued, strict=True)
@@ -176,25 +177,25 @@ class TripleDesk:
         subject = self._lint(package, kind)
         verify_package(package)
         holder = (subject.key(), kind.value)
-        number = self._number(order, standings.get(holder, Standing()), kind)
+        standing = standings.get(holder, Standing())
+        number = self._number(order, standing, kind)
         subject = subject.with_serial_number(number)
         permits = tuple(self._permit(request, subject, kind, now) for request in package.requests)
+        digest = package.digest.hex()
         detail: dict[str, object] = {
             "role": kind.value,
             "sub_ca": self._issuer.name.common_name,
-            "package": package.digest.hex(),
+            "package": digest,
             "serials": [permit.serial for permit in permits],
             "number": number,
         }
-        if order.again:
-            detail["override"] = "a further triple for a subject with a valid one"
-        if kind.is_gateway:
-            detail["override"] = "a gateway's package without authorisation"
+        if overrides := list(_overrides(kind, standing)):
+            detail["override"] = overrides
         unit = Unit(
             permits,
             AuditEntry(action="issue", outcome="done", subject=subject.common_name, detail=detail),
             GrantedRequest(
-                digest=package.digest.hex(),
+                digest=digest,
                 received_at=now,
                 kind="initial",
                 subject_cn=subject.common_name,
@@ -212,7 +213,7 @@ class TripleDesk:
                 country=subject.get("C"),
             ),
         )
-        return _Grant(order, unit, holder, number)
+        return _Grant(order, unit, holder, digest)
 
     def _kind(self, order: Order, package: RequestPackage) -> CertificateType:
         kind = order.role or default_kind(package.subject)
@@ -296,6 +297,24 @@ def _read(order: Order) -> RequestPackage:
     return read_package(order.data)
 
 
+def _turns(packages: Mapping[int, RequestPackage]) -> Iterator[dict[int, RequestPackage]]:
+    """Packages of one subject take turns, for what becomes of the second depends on the first."""
+    waiting = dict(packages)
+    while waiting:
+        turn: dict[str, int] = {}
+        for index, package in waiting.items():
+            turn.setdefault(_subject_key(package) or f"package {index}", index)
+        yield {index: waiting.pop(index) for index in turn.values()}
+
+
+def _overrides(kind: CertificateType, standing: Standing) -> Iterator[str]:
+    """What the operator decides against the rule; the audit says so."""
+    if standing.valid_until is not None:
+        yield "a further triple for a subject with a valid one"
+    if kind.is_gateway:
+        yield "a gateway's package without authorisation"
+
+
 def _requested_names(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
     for extension in request.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
@@ -308,15 +327,6 @@ def _subject_key(package: RequestPackage) -> str:
         return DistinguishedName.from_x509(package.subject).key()
     except SmpkiError:
         return ""  # the lint refuses it in a moment, with the reason
-
-
-def _in_progress(package: RequestPackage) -> IssuingError:
-    return IssuingError(
-        "issuing.subject.in_progress",
-        "another package of this subject is in the same batch",
-        where="subject",
-        hint="give one package for a subject at a time",
-    )
 
 
 def _refused(order: Order, error: SmpkiError) -> Outcome:

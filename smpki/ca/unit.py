@@ -56,11 +56,11 @@ def issue_units(store: Store, units: Sequence[Unit], check: Callable[[StoreView]
     store.record_intents(intents, check)
     try:
         issued = [_sign(unit) for unit in units]
+        store.complete(issued, [unit.audit for unit in units])
     except SmpkiError:
         with suppress(SmpkiError):  # what can't be closed now is closed by the next start
             store.abandon([intent.serial for intent in intents], [])
         raise
-    store.complete(issued, [unit.audit for unit in units])
     return issued
 
 

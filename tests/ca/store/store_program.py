@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Engine
 
 from smpki.ca.store.audit import AuditChain, create_key, read_key
 from smpki.ca.store.audit_head import HeadFile
@@ -94,13 +95,15 @@ def entry(subject: str = "somebody", action: str = "issue", **detail: object) ->
     )
 
 
-def open_store(url: str, home: Path, *, signer: object = SIGNER, owner: OwnerLock | None = None) -> Store:
+def open_store(
+    url: str, home: Path, *, signer: object = SIGNER, owner: OwnerLock | None = None, engine: Engine | None = None
+) -> Store:
     """A store as a process has it; the audit key is made with the first."""
     home.mkdir(exist_ok=True)
     file = home / "audit.key"
     key = read_key(file) if file.exists() else create_key(file, os.urandom)
     chain = AuditChain(key, home / "audit.head", clock=lambda: NOW, signer=signer)  # type: ignore[arg-type]
-    return Store(open_engine(url), chain, owner=owner or OwnerLock.take(home / "run", os.urandom))
+    return Store(engine or open_engine(url), chain, owner=owner or OwnerLock.take(home / "run", os.urandom))
 
 
 def die() -> None:

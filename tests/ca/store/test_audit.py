@@ -2,7 +2,9 @@
 
 import json
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +34,7 @@ class Ledger:
     home: Path
     file_before: bytes = b""
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
         return open_engine(self.url)
 
@@ -41,9 +43,8 @@ class Ledger:
         return self.home / "audit.head"
 
     def store(self, signer: object = "usual") -> Store:
-        opened: Store = self.samples.open_store(
-            self.url, self.home, signer=self.samples.SIGNER if signer == "usual" else signer
-        )
+        signer = self.samples.SIGNER if signer == "usual" else signer
+        opened: Store = self.samples.open_store(self.url, self.home, signer=signer, engine=self.engine)
         return opened
 
     def fill(self) -> "Ledger":
@@ -91,8 +92,10 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(samples: ModuleType, url: str, home: Path) -> Ledger:
-    return Ledger(samples, url, home).fill()
+def ledger(samples: ModuleType, url: str, home: Path) -> Iterator[Ledger]:
+    ledger = Ledger(samples, url, home).fill()
+    yield ledger
+    ledger.engine.dispose()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

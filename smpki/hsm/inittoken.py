@@ -3,14 +3,18 @@
 In a process of its own because SoftHSM's configuration is one per process, and by ctypes because python-pkcs11 has no
 C_InitToken. Needs nothing but the standard library, so that it starts fast.
 
-Standard input: a JSON object with ``module`` (the library's path), ``label``, ``so_pin`` and ``pin``; PINs in arguments
-would show in the process list. Standard output: a JSON object with ``status`` (``done``, ``exists``, ``unloadable`` or
-``refused``), and for ``refused`` the PKCS#11 ``function`` and return ``value``.
+Standard input: a JSON object with ``module`` (the library's path), ``label``, ``so_pin``, ``pin`` (PINs in arguments
+would show in the process list) and ``draft`` (the configuration of the folder to make the token in, while SOFTHSM2_CONF
+names the one in which the label has to be free). Standard output: a JSON object with ``status`` (``done``, ``exists``,
+``unloadable`` or ``refused``), and for ``refused`` the PKCS#11 ``function`` and return ``value``.
 """
 
 import ctypes
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # PKCS#11 v2.40: numbers, and where the fields are in CK_TOKEN_INFO
@@ -37,6 +41,15 @@ class _Module:
         if value:
             raise _RefusedError(function, value)
 
+    @contextmanager
+    def initialised(self) -> Iterator[None]:
+        """Reads the configuration that SOFTHSM2_CONF names now."""
+        self.call("C_Initialize", None)
+        try:
+            yield
+        finally:
+            self.call("C_Finalize", None)
+
     def slots(self) -> list[int]:
         count = _Ulong()
         self.call("C_GetSlotList", 0, None, ctypes.byref(count))
@@ -51,26 +64,20 @@ class _Module:
         return info.raw[:_LABEL_OCTETS], _Ulong.from_buffer(info, _FLAGS_OFFSET).value
 
 
-def _set_up(module: _Module, label: bytes, so_pin: bytes, pin: bytes) -> bool:
-    module.call("C_Initialize", None)
-    try:
-        free = None
-        for slot in module.slots():
-            taken, flags = module.token(slot)
-            if not flags & _CKF_TOKEN_INITIALIZED:
-                free = slot
-            elif taken == label:
-                return False
-        if free is None:
-            raise _RefusedError("C_GetSlotList", 0xE0)  # CKR_TOKEN_NOT_PRESENT
-        token, session = _Ulong(free), _Ulong()
+def _is_taken(module: _Module, label: bytes) -> bool:
+    with module.initialised():
+        tokens = [module.token(slot) for slot in module.slots()]
+    return any(taken == label and flags & _CKF_TOKEN_INITIALIZED for taken, flags in tokens)
+
+
+def _set_up(module: _Module, label: bytes, so_pin: bytes, pin: bytes) -> None:
+    """In an empty folder, where the one slot has a token to be initialised."""
+    with module.initialised():
+        token, session = _Ulong(module.slots()[0]), _Ulong()
         module.call("C_InitToken", token, so_pin, _Ulong(len(so_pin)), label)
         module.call("C_OpenSession", token, _Ulong(_CKF_RW_SERIAL_SESSION), None, None, ctypes.byref(session))
         module.call("C_Login", session, _Ulong(_CKU_SO), so_pin, _Ulong(len(so_pin)))
         module.call("C_InitPIN", session, pin, _Ulong(len(pin)))
-        return True
-    finally:
-        module.call("C_Finalize", None)
 
 
 def main() -> None:
@@ -80,8 +87,12 @@ def main() -> None:
     try:
         module = _Module(order["module"])
         label = order["label"].encode().ljust(_LABEL_OCTETS)
-        made = _set_up(module, label, order["so_pin"].encode(), order["pin"].encode())
-        answer = {"status": "done" if made else "exists"}
+        if _is_taken(module, label):
+            answer = {"status": "exists"}
+        else:
+            os.environ["SOFTHSM2_CONF"] = order["draft"]
+            _set_up(module, label, order["so_pin"].encode(), order["pin"].encode())
+            answer = {"status": "done"}
     except (OSError, AttributeError):  # no library, or without these functions
         answer = {"status": "unloadable"}
     except _RefusedError as error:

@@ -4,7 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -98,13 +99,18 @@ class SoftHsm:
         environment: dict[str, str] = {}
         self.activate(environment)
         library = self._library or find_softhsm()
-        with exclusive(self.lock):
-            before = set(self.tokens.iterdir())
+        with exclusive(self.lock), self._draft() as draft:
             # the PINs are in no variable, lest an error's traceback show them
             done = subprocess.run(  # noqa: S603 - our own program
                 [sys.executable, "-I", str(_SET_UP)],
                 input=json.dumps(
-                    {"module": str(library), "label": label, "so_pin": so_pin.reveal(), "pin": pin.reveal()}
+                    {
+                        "module": str(library),
+                        "label": label,
+                        "so_pin": so_pin.reveal(),
+                        "pin": pin.reveal(),
+                        "draft": str(draft.configuration),
+                    }
                 ),
                 capture_output=True,
                 text=True,
@@ -112,9 +118,9 @@ class SoftHsm:
                 check=False,
             )
             answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"status": "crashed"}
-            if answer["status"] != "done":
-                for half_made in set(self.tokens.iterdir()) - before:
-                    shutil.rmtree(half_made)
+            if answer["status"] == "done":
+                for token in draft.tokens.iterdir():
+                    token.rename(self.tokens / token.name)
         match answer["status"]:
             case "exists":
                 raise TokenError(
@@ -132,6 +138,20 @@ class SoftHsm:
                     where=str(library),
                     hint="reinstall SoftHSM, or give the path of its library",
                 )
+
+    @contextmanager
+    def _draft(self) -> Iterator["SoftHsm"]:
+        """A folder in which a token is made before it is renamed into place whole.
+
+        SoftHSM can neither finish a token whose set-up was interrupted, nor work beside one.
+        """
+        draft = SoftHsm(self.folder / "draft")
+        shutil.rmtree(draft.folder, ignore_errors=True)  # of a set-up that was interrupted
+        draft.activate({})
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft.folder, ignore_errors=True)
 
     def _unusable(self, reason: str) -> TokenError:
         return TokenError(

@@ -122,7 +122,8 @@ class Token:
         CKA_ID is 16 random octets of the token, and not a hash of the public key: it has to be in the template, when
         the public key does not exist yet, so that no crash can leave a key without it.
 
-        :param label: for both halves; no object of the token may have it yet
+        :param label: for both halves; no private key of the token may have it yet (a public one may: it is all that a
+            process leaves behind which was killed in here)
         :param curve: one of :data:`smpki.asn1.curves.CURVES`
         :param use: what the key may do
         :raises TokenError: ``token.key.exists``, ``token.key.curve``, ``token.key.attributes``, ``token.full``, or the
@@ -137,10 +138,10 @@ class Token:
             )
         with exclusive(self._lock), self._sessions.borrow("generate a key") as channel:
             session = channel.session
-            if list(session.get_objects({Attribute.LABEL: label})):
+            if list(session.get_objects(_template(ObjectClass.PRIVATE_KEY, label, None))):
                 raise TokenError(
                     "token.key.exists",
-                    "the token has an object with this label",
+                    "the token has a private key with this label",
                     where=f"{self.label}: {label}",
                     hint="choose another label, or destroy the key that has it",
                 )

@@ -101,6 +101,22 @@ def test_a_label_is_used_once(token: Token, refused: Any) -> None:
     assert len(token.keys()) == 1
 
 
+def test_the_public_half_of_an_interrupted_generation_is_not_in_the_way(token_home: Any) -> None:
+    library = pkcs11.lib(str(find_softhsm()))
+    session = library.get_token(token_label=token_home.label).open(rw=True, user_pin=token_home.pin.reveal())
+    parameters = session.create_domain_parameters(
+        pkcs11.KeyType.EC,
+        {Attribute.EC_PARAMS: pkcs11.util.ec.encode_named_curve_parameters("secp256r1")},
+        local=True,
+    )
+    _, private = parameters.generate_keypair(label="a key", id=b"1", store=True)
+    private.destroy()
+    library.finalize()
+    with token_home.open() as token:
+        key = token.generate("a key", P256, KeyUse.SIGN)
+        assert token.key(label="a key").public_key() == key.public_key()
+
+
 def test_other_curves_are_refused(token: Token, refused: Any) -> None:
     with refused("token.key.curve"):
         token.generate("a key", ec.SECP521R1(), KeyUse.SIGN)

@@ -1,0 +1,74 @@
+"""Explain an initial request package (Antragspaket) and the three requests in it."""
+
+from collections.abc import Iterator
+
+from smpki.errors import RequestError
+from smpki.policy.lint.classify import default_kind, environment_of
+from smpki.policy.lint.request import lint_request
+from smpki.policy.model import Policy, PurposeName
+from smpki.policy.terms import PURPOSES, Term
+from smpki.requests.explain_extensions import extension_facts
+from smpki.requests.explain_parts import Part, fact, hash_words, key_words, name_values
+from smpki.requests.model import CertificateRequest, Purpose, RequestPackage
+from smpki.requests.read import read_package, verify_package
+
+_PURPOSES: dict[Purpose, PurposeName] = {Purpose.TLS: "tls", Purpose.SIG: "sig", Purpose.ENC: "enc"}
+
+
+def package_parts(data: bytes, policy: Policy) -> Iterator[Part]:
+    """Explain a request package, then each of its requests.
+
+    :param data: BER or DER
+    :raises RequestError: as :func:`smpki.requests.read.read_package`; a proof that does not hold is explained instead
+    """
+    package = read_package(data)
+    role, environment = default_kind(package.subject), environment_of(package.subject, policy)
+    holder = (
+        str(Term(policy.certificates[role].title, policy.certificates[role].german)) if role else "of no known type"
+    )
+    yield Part(
+        kind="request-package",
+        title=f"Initial request package (Antragspaket), {holder}",
+        facts=(
+            fact(Term("Subject", "Inhaber"), name_values(package.subject)),
+            fact(Term("PKI", "Organisation"), [environment or "none that the policy knows"]),
+            fact(Term("Proofs of possession", "Besitznachweise"), [_proof_words(package)]),
+            fact(Term("SHA-256", "Fingerabdruck"), [package.digest.hex()]),
+        ),
+        role=role,
+    )
+    for request in package.requests:
+        yield _request_part(request, policy)
+
+
+def _proof_words(package: RequestPackage) -> str:
+    try:
+        verify_package(package)
+    except RequestError as error:
+        return f"broken: {error}"
+    return "each request is signed by the key that it asks a certificate for"
+
+
+def _request_part(request: CertificateRequest, policy: Policy) -> Part:
+    role, environment = default_kind(request.subject), environment_of(request.subject, policy)
+    purpose = _PURPOSES[request.purpose]
+    findings = (
+        lint_request(
+            request.subject, request.public_key, request.extensions, request.hash, role, purpose, policy, environment
+        )
+        if role and role.is_end_user and environment
+        else None
+    )
+    return Part(
+        kind="request",
+        title=f"Request {request.index}, for the {PURPOSES[purpose]}",
+        facts=(
+            fact(Term("Key", "Schlüssel"), [key_words(request.public_key)]),
+            fact(Term("Proof made with", "Besitznachweis"), [f"ECDSA and {hash_words(request.hash)}"]),
+            fact(Term("Request number", "Antragsnummer"), [f"{request.request_id:x}"]),
+        ),
+        extensions=extension_facts(request.extensions, policy),
+        findings=findings,
+        role=role,
+        purpose=purpose,
+    )

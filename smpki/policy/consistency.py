@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import get_args
 
 from smpki.policy.model import (
+    END_USERS,
     CertificateType,
     EnvironmentName,
     Policy,
@@ -32,6 +33,9 @@ def missing_parts(policy: Policy) -> Iterator[Complaint]:
     for signer in get_args(SignerClass):
         if signer not in policy.algorithms:
             yield ("algorithms", signer), "missing"
+    for kind in END_USERS:
+        if kind not in policy.revocation.entitled:
+            yield ("revocation", "entitled", kind.value), "missing"
 
 
 def contradictions(policy: Policy) -> Iterator[Complaint]:
@@ -41,6 +45,8 @@ def contradictions(policy: Policy) -> Iterator[Complaint]:
     yield from _types(policy)
     yield from _arithmetic(policy)
     yield from _crl(policy)
+    yield from _renewal(policy)
+    yield from _revocation(policy)
 
 
 def _windows(policy: Policy) -> Iterator[Complaint]:
@@ -150,3 +156,22 @@ def _crl(policy: Policy) -> Iterator[Complaint]:
         rules = getattr(policy.crl, name)
         if rules.valid.value.after(_STARTS[0]) <= rules.every.value.after(_STARTS[0]):
             yield ("crl", name, "valid"), "a CRL is valid longer than the time to the next one, so that they overlap"
+
+
+def _renewal(policy: Policy) -> Iterator[Complaint]:
+    opens = policy.renewal.opens_before_end.value
+    for kind in END_USERS:
+        validity = policy.certificates[kind].validity.value
+        if opens.after(_STARTS[0]) >= validity.after(_STARTS[0]):
+            message = f"a triple could be renewed from its first day: a {kind}'s is valid for {validity}"
+            yield ("renewal", "opens_before_end"), message
+            break
+
+
+def _revocation(policy: Policy) -> Iterator[Complaint]:
+    rules = policy.revocation
+    if rules.suspension_types.value and "certificate_hold" not in rules.reasons.value:
+        yield ("revocation", "reasons", "value"), "certificate_hold is missing: it is what suspends a certificate"
+    for kind in rules.entitled:
+        if not kind.is_end_user:
+            yield ("revocation", "entitled", kind.value), "only the triples of end users are taken back on request"

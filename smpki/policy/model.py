@@ -280,15 +280,34 @@ class Renewal(Strict):
     new_keys: Sourced[StrictBool]
 
 
+Reason = Literal[
+    "unspecified",
+    "key_compromise",
+    "ca_compromise",
+    "affiliation_changed",
+    "superseded",
+    "cessation_of_operation",
+    "certificate_hold",
+    "privilege_withdrawn",
+    "aa_compromise",
+]
+"""Why a certificate is taken back (RFC 5280 5.3.1); remove_from_crl ends a suspension and is no reason for one."""
+
+
 class Revocation(Strict):
-    """Taking certificates back (Sperrung) and suspending them (Suspendierung)."""
+    """Taking certificates back (Sperrung) and suspending them (Suspendierung).
+
+    ``entitled`` says whose signed request takes a triple back, besides the operator: its holder, the manufacturer that
+    its OU names (GWH), or the administrator in charge (GWA).
+    """
 
     suspension_types: Sourced[tuple[CertificateType, ...]]
     suspension_longest: Sourced[Duration]
     suspension_ends_in: Sourced[Literal["revoke", "resume"]]
-    reasons: Sourced[tuple[str, ...]]
+    reasons: Sourced[tuple[Reason, ...]]
+    entitled: Mapping[CertificateType, Sourced[tuple[Literal["holder", "gwh", "gwa"], ...]]]
     triple_together: Sourced[StrictBool]
-    superseded_after_guetesiegel: Sourced[StrictBool]
+    new_guetesiegel_supersedes: Sourced[StrictBool]
 
 
 class Policy(Strict):

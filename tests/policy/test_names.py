@@ -15,8 +15,9 @@ device_ids = st.builds(
     block=st.integers(0, 0xFE),
     number=st.integers(0, 99_999_999),
 )
+# pyca counts a CN's 64 characters in octets
 values = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=64).filter(
-    lambda text: text == text.strip()
+    lambda text: text == text.strip() and len(text.encode()) <= 64
 )
 distinguished_names = st.builds(
     DistinguishedName.of, CN=values, O=values, OU=st.none() | values, C=st.just("DE"), serialNumber=st.just("7")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from smpki.errors import RequestError
 from smpki.policy.lint.classify import default_kind, environment_of
+from smpki.policy.lint.finding import Finding, error
 from smpki.policy.lint.request import lint_request
 from smpki.policy.model import Policy, PurposeName
 from smpki.policy.terms import PURPOSES, Term
@@ -23,6 +24,8 @@ def package_parts(data: bytes, policy: Policy) -> Iterator[Part]:
     """
     package = read_package(data)
     role, environment = default_kind(package.subject), environment_of(package.subject, policy)
+    findings = tuple(_proof_findings(package))
+    proofs = [f"broken: {each.message}" for each in findings] or ["each request is signed by the key it asks for"]
     holder = (
         str(Term(policy.certificates[role].title, policy.certificates[role].german)) if role else "of no known type"
     )
@@ -32,21 +35,21 @@ def package_parts(data: bytes, policy: Policy) -> Iterator[Part]:
         facts=(
             fact(Term("Subject", "Inhaber"), name_values(package.subject)),
             fact(Term("PKI", "Organisation"), [environment or "none that the policy knows"]),
-            fact(Term("Proofs of possession", "Besitznachweise"), [_proof_words(package)]),
+            fact(Term("Proofs of possession", "Besitznachweise"), proofs),
             fact(Term("SHA-256", "Fingerabdruck"), [package.digest.hex()]),
         ),
+        findings=findings,
         role=role,
     )
     for request in package.requests:
         yield _request_part(request, policy)
 
 
-def _proof_words(package: RequestPackage) -> str:
+def _proof_findings(package: RequestPackage) -> Iterator[Finding]:
     try:
         verify_package(package)
-    except RequestError as error:
-        return f"broken: {error}"
-    return "each request is signed by the key that it asks a certificate for"
+    except RequestError as broken:
+        yield error("rfc-4211.4_1.proof_of_possession.invalid", f"{broken.where}: {broken.message}")
 
 
 def _request_part(request: CertificateRequest, policy: Policy) -> Part:

@@ -150,7 +150,7 @@ def create_pki(home: Home, settings: Settings, policy_text: str, surroundings: S
     :raises TokenError: what the token refuses
     """
     load_policy(policy_text)
-    surroundings.clock(settings)
+    clock, _ = surroundings.clock(settings)
     home.create(settings, policy_text)
     if settings.module is None:
         _create_softhsm_token(home, settings, surroundings)
@@ -165,6 +165,7 @@ def create_pki(home: Home, settings: Settings, policy_text: str, surroundings: S
     engine = open_engine(home.database_url(settings))
     try:
         migrate(engine)
+        AuditChain(read_key(home.audit_key_file), home.audit_head_file, clock=clock).begin(engine)
     finally:
         engine.dispose()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from smpki.errors import TokenError
+from smpki.hsm.secret_file import write_secret
 
 RANDOM_PIN_DIGITS = 16
 """Length of a random PIN; BSI TR-03116-3 chapter 10 asks for at least 10 decimal digits."""
@@ -100,36 +101,24 @@ def _read_file(file: Path) -> Pin:
 
 
 def write_pin(file: Path, pin: Pin) -> None:
-    """Write the PIN to a new file that only its owner can read, from the first octet on.
+    """Write the PIN to a new file that only its owner can read; see :func:`smpki.hsm.secret_file.write_secret`.
 
     :raises TokenError: ``token.pin.file_exists`` (a PIN is never overwritten), ``token.pin.file_unwritable`` (then no
         file is left behind)
     """
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_secret(file, pin.reveal().encode() + b"\n")
     except FileExistsError:
         raise TokenError(
             "token.pin.file_exists", "the PIN file exists already", where=str(file), hint="move the old file away"
         ) from None
     except OSError as error:
-        raise _unwritable(file, error) from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(pin.reveal().encode() + b"\n")
-            stream.flush()
-            os.fsync(descriptor)  # a lost PIN is a lost CA key
-    except OSError as error:
-        file.unlink()
-        raise _unwritable(file, error) from None
-
-
-def _unwritable(file: Path, error: OSError) -> TokenError:
-    return TokenError(
-        "token.pin.file_unwritable",
-        f"the PIN file cannot be written: {error.strerror}",
-        where=str(file),
-        hint="check the folder, its owner and the space left on the disk",
-    )
+        raise TokenError(
+            "token.pin.file_unwritable",
+            f"the PIN file cannot be written: {error.strerror}",
+            where=str(file),
+            hint="check the folder, its owner and the space left on the disk",
+        ) from None
 
 
 def random_pin(randbelow: Callable[[int], int] = secrets.randbelow) -> Pin:

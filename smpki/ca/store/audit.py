@@ -21,8 +21,9 @@ from smpki.ca.store.audit_head import GENESIS, Head, HeadFile, canonical_json, k
 from smpki.ca.store.audit_verify import AuditFinding, AuditReport, verify
 from smpki.ca.store.records import AuditEntry
 from smpki.ca.store.tables import audit, audit_head
-from smpki.db.engine import writing
+from smpki.db.engine import reading, writing
 from smpki.errors import AuditError, SmpkiError
+from smpki.hsm.secret_file import write_secret
 
 __all__ = [
     "AuditChain",
@@ -52,11 +53,7 @@ def create_key(path: Path, random: Callable[[int], bytes]) -> bytes:
     """
     key = random(_KEY_OCTETS)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as stream:
-            stream.write(f"{key.hex()}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_secret(path, f"{key.hex()}\n".encode())
     except FileExistsError:
         hint = "keep it: without it the audit chain can no longer be verified"
         raise AuditError("audit.key.exists", "there is an audit key already", where=str(path), hint=hint) from None
@@ -131,6 +128,18 @@ class AuditChain:
     def now(self) -> datetime:
         """The time by the chain's clock."""
         return self._clock()
+
+    def begin(self, engine: Engine) -> None:
+        """Keep head 0 outside the database before anything has happened, so that the file is there ever after.
+
+        :raises StoreError: the database or the outside file refused
+        :raises AuditError: ``audit.head_file.invalid``
+        """
+        with self._file.locked(), reading(engine) as connection:
+            newest = Head(**connection.execute(_NEWEST).mappings().one())
+            if newest.counter == 0 and self._file.read() is None:
+                self._file.stage(newest)
+                self._file.publish()
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator["AuditTransaction"]:

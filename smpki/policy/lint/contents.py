@@ -102,10 +102,11 @@ def certificate_policies_findings(
         yield error(f"{at}.any_policy", "anyPolicy stands for no policy of the SM-PKI")
     elif rule.content == "issuer":
         yield from _sub_ca_policy(found, sm_pki, own, at)
-    elif set(found) != {sm_pki}:
-        yield error(f"{at}.identifier", f"the policies are {_list(found)}, due is {sm_pki}")
-    elif identifiers.sm_pki_cps.value not in found[sm_pki]:
-        yield error(f"{at}.cps", f"the CPS URI {identifiers.sm_pki_cps.value} is missing")
+    elif rule.content == "sm-pki":
+        if set(found) != {sm_pki}:
+            yield error(f"{at}.identifier", f"the policies are {_list(found)}, due is {sm_pki}")
+        elif identifiers.sm_pki_cps.value not in found[sm_pki]:
+            yield error(f"{at}.cps", f"the CPS URI {identifiers.sm_pki_cps.value} is missing")
 
 
 def _sub_ca_policy(found: dict[str, list[str | x509.UserNotice]], sm_pki: str, own: str, at: str) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from asn1crypto import core
 from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
@@ -112,7 +112,9 @@ def _private_key(name: str, curve: str) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(hashlib.sha256(name.encode()).digest()[:30]), CURVES[curve])
 
 
-def _public_key(name: str, curve: str) -> ec.EllipticCurvePublicKey:
+def _public_key(name: str, curve: str) -> ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey:
+    if curve == "ed25519":
+        return ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()).public_key()
     return _private_key(name, curve).public_key()
 
 

@@ -300,6 +300,7 @@ def test_a_broken_package_is_refused_as_the_reader_refuses_it(forge):
     assert error.code == "request.count"
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_input_is_explained_or_refused(data):

@@ -1,0 +1,169 @@
+"""The command line starts at once, helps everywhere, and answers in JSON wherever it is asked to."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEAVY = {
+    *("sqlmodel", "sqlalchemy", "alembic", "pkcs11", "pydantic"),
+    *("cryptography", "asn1crypto", "rich", "jinja2", "yaml"),
+}
+HELP = "from smpki_cli.main import main; main(['--help'], prog_name='smpki')"
+BARE = """
+import click
+
+@click.command()
+@click.option("--home", help="A folder.")
+def main(home):
+    'A program that does nothing.'
+
+main(['--help'], prog_name='bare')
+"""
+
+
+def test_help_imports_nothing_that_a_command_would_need() -> None:
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", HELP], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "issue-sub-ca" in done.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"click", "smpki_cli"} <= imported
+    assert imported & HEAVY == set()
+
+
+def cpu_seconds(program: str) -> float:
+    """What a Python program costs in a process of its own, user and system time: no waiting."""
+    null = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+    child = os.posix_spawn(sys.executable, [sys.executable, "-c", program], os.environ, file_actions=[null])
+    _, status, usage = os.wait4(child, 0)
+    assert status == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_help_takes_at_most_twice_the_time_of_a_bare_click_program() -> None:
+    # the least of several, taken in turns: a busy machine only ever adds to both
+    rounds = [(cpu_seconds(BARE), cpu_seconds(HELP)) for _ in range(7)]
+    bare, ours = (min(times) for times in zip(*rounds, strict=True))
+    assert ours <= 2 * bare
+
+
+# Runs command lines one after another in one process, as a list of [exit code, output]; then the modules it has.
+RUNNER = """
+import contextlib, io, json, sys
+from smpki_cli.main import main
+
+answers = []
+for arguments in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        try:
+            code = main(arguments, prog_name="smpki")
+        except SystemExit as end:
+            code = end.code
+    answers.append([code or 0, output.getvalue()])
+json.dump([answers, sorted(sys.modules)], sys.stdout)
+"""
+
+
+def run(*lines: list[str], home: Path) -> tuple[list[tuple[int, str]], set[str]]:
+    """Exit code and output of each command line, and all packages that were imported for them."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SMPKI_")}
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        env=environment | {"SMPKI_HOME": str(home)},
+    )
+    assert done.returncode == 0, done.stderr
+    answers, modules = json.loads(done.stdout)
+    return [(code, output) for code, output in answers], {module.partition(".")[0] for module in modules}
+
+
+@pytest.fixture(scope="module")
+def commands() -> list[tuple[str, ...]]:
+    """Every command there is, such as ``("policy", "show")``."""
+    import click
+
+    from smpki_cli.main import main
+
+    def below(group: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+        if not isinstance(group, click.Group):
+            return [path]
+        context = click.Context(group)
+        found = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
+        return [leaf for name, command in found if command for leaf in below(command, (*path, name))]
+
+    return below(main, ())
+
+
+def test_every_command_helps_without_loading_what_it_needs_to_work(
+    commands: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    groups = {command[:1] for command in commands if len(command) > 1}
+    lines = [[*path, "--help"] for path in (*commands, *sorted(groups))]
+    answers, imported = run(*lines, home=tmp_path)
+    for line, (code, output) in zip(lines, answers, strict=True):
+        assert code == 0
+        assert output.startswith(f"Usage: smpki {' '.join(line[:-1])} ")
+    assert imported & HEAVY == set()
+
+
+def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
+    packages, issued = tmp_path / "packages", tmp_path / "issued"
+    package, policy = str(packages / "request.der"), str(tmp_path / "home" / "policy.yaml")
+    told: set[tuple[str, ...]] = set()
+
+    def tell(*lines: list[str]) -> list[Any]:
+        answers, _ = run(*([*line, "--json"] for line in lines), home=tmp_path / "home")
+        for line, (code, output) in zip(lines, answers, strict=True):
+            assert code == 0, (line, output)
+            told.update((tuple(line[:1]), tuple(line[:2])))
+        return [json.loads(output) for _, output in answers]
+
+    who = ["--cn", "Firma.EMT.MAK", "--ou", "9900000000001"]
+    where = ["--email", "post@firma.example", "--uri", "https://firma.example/"]
+    tell(["init"], ["issue-sub-ca", "--name", "Beispiel"], ["request", "new", *who, *where, "--out", str(packages)])
+    for key in packages.glob("*.key"):
+        key.unlink()
+    by = ["--sub-ca", "Beispiel.CA"]
+    _, known, page, *_ = tell(
+        ["issue", package, *by, "--out", str(issued)],
+        ["issue-batch", str(packages), *by, "--out", str(tmp_path / "batch")],
+        ["list", "--kind", "emt"],
+        ["inspect", package, str(issued / "tls.pem")],
+        ["lint", package, str(issued / "tls.pem")],
+        ["audit", "verify"],
+        ["policy", "check", policy],
+        ["policy", "show"],
+        ["policy", "show", "emt"],
+        ["hsm", "info"],
+        ["ca", "list"],
+    )
+    assert known["known"] == 1
+    serials = [certificate["serial"] for certificate in page["certificates"]]
+    shown = tell(*(["show", serial] for serial in serials))
+    assert [one["certificate"]["serial"] for one in shown] == serials
+    assert len(serials) == 3
+    assert [command for command in commands if command not in told] == []
+
+
+REFUSALS: dict[str, list[str]] = {
+    "home.missing": ["list"],
+    "file.unreadable": ["policy", "check", "there-is-no-such-file.yaml"],
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_in_json_and_in_words(code: str, tmp_path: Path) -> None:
+    answers, _ = run([*REFUSALS[code], "--json"], REFUSALS[code], home=tmp_path / "home")
+    (exit_json, as_json), (exit_text, as_text) = answers
+    assert (exit_json, exit_text, as_text) == (1, 1, "")
+    error: dict[str, Any] = json.loads(as_json)["error"]
+    assert error["code"] == code
+    assert error["hint"]
+    assert re.search(r"\w", error["message"])

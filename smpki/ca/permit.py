@@ -1,22 +1,20 @@
 """Lint, record, sign: a certificate is complete and linted before the CA's key sees it.
 
-The builder is given a key that keeps the to-be-signed bytes and returns a dummy signature; the linter reads what comes
-out; later the real key signs those very bytes and the certificate is put together from both.
+The to-be-signed bytes get a dummy signature; the linter reads what comes out; later the real key signs those very bytes
+and the certificate is put together from both.
 """
 
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from smpki.asn1 import der
-from smpki.asn1.oids import ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512
 from smpki.ca.issuer import HASHES, Issuer
-from smpki.ca.profile import Plan, Profiles
+from smpki.ca.profile import SIGNATURE_ALGORITHMS, Plan, Profiles
 from smpki.ca.store.records import serial_text
 from smpki.errors import IssuingError
 from smpki.policy.lint.certificate import Linter
@@ -110,14 +108,13 @@ class Preparer:
         self, plan: Plan, issuer: Issuer | None, key: ec.EllipticCurvePrivateKey, hash_name: HashName
     ) -> Permit:
         try:
-            builder = self._profiles.builder(plan, issuer)
-            unsigned = builder.sign(_DummyKey(key.curve), HASHES[hash_name])
-        except (ValueError, TypeError) as error:
+            tbs = self._profiles.body(plan, issuer, hash_name)
+            unsigned = x509.load_der_x509_certificate(assemble(tbs, hash_name, _DUMMY_SIGNATURE))
+        except ValueError as error:
             raise IssuingError(
                 "issuing.build", f"the certificate can't be built: {error}", where=plan.place, hint="check the request"
             ) from None
         above = issuer.certificate if issuer else unsigned
-        tbs = unsigned.tbs_certificate_bytes
         found = self._linter.certificate(unsigned, plan.kind, plan.purpose, issuer=above, body=tbs)
         errors = [finding for finding in found if finding.severity is Severity.ERROR]
         if errors:
@@ -131,52 +128,12 @@ class Preparer:
         return Permit(plan, issuer, unsigned, tbs, key, hash_name)
 
 
-_ALGORITHMS = {
-    name: der.encode(der.SEQUENCE, der.encode_object_identifier(oid))  # no parameters: RFC 5758 3.2
-    for name, oid in (("sha256", ECDSA_WITH_SHA256), ("sha384", ECDSA_WITH_SHA384), ("sha512", ECDSA_WITH_SHA512))
-}
-
-
 def assemble(tbs: bytes, hash_name: HashName, signature: bytes) -> bytes:
     """Put a certificate together from what was signed and the signature (RFC 5280 4.1).
 
     :param tbs: DER TBSCertificate
     :param signature: DER ECDSA-Sig-Value (TR-03111 5.2.2)
     """
-    return der.encode(der.SEQUENCE, tbs, _ALGORITHMS[hash_name], der.encode(der.BIT_STRING, b"\x00", signature))
-
-
-class _DummyKey(ec.EllipticCurvePrivateKey):
-    """A key that signs nothing: it lets the builder make the bytes that the real key will sign later."""
-
-    def __init__(self, curve: ec.EllipticCurve) -> None:
-        self._curve = curve
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        return self._curve
-
-    @property
-    def key_size(self) -> int:
-        return self._curve.key_size
-
-    def sign(self, data: object, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        return _DUMMY_SIGNATURE
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
-        raise NotImplementedError
-
-    def public_key(self) -> NoReturn:
-        raise NotImplementedError
-
-    def private_numbers(self) -> NoReturn:
-        raise NotImplementedError
-
-    def private_bytes(self, *arguments: object, **keywords: object) -> NoReturn:
-        raise NotImplementedError
-
-    def __copy__(self) -> "_DummyKey":
-        return self
-
-    def __deepcopy__(self, memo: dict[object, object]) -> "_DummyKey":
-        return self
+    return der.encode(
+        der.SEQUENCE, tbs, SIGNATURE_ALGORITHMS[hash_name], der.encode(der.BIT_STRING, b"\x00", signature)
+    )

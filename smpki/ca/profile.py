@@ -1,13 +1,17 @@
 """What goes into a certificate: the profile of the policy, filled in (TR-03109-4 annex A)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from smpki.asn1 import der
+from smpki.asn1.oids import ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512
 from smpki.ca.issuer import Issuer, crl_addresses
 from smpki.policy.model import (
     BasicConstraintsRule,
@@ -16,6 +20,7 @@ from smpki.policy.model import (
     CrlDistributionPointsRule,
     EnvironmentName,
     ExtendedKeyUsageRule,
+    HashName,
     KeyUsageRule,
     Policy,
     Presence,
@@ -23,6 +28,16 @@ from smpki.policy.model import (
 )
 from smpki.policy.names import DistinguishedName
 
+SIGNATURE_ALGORITHMS: Mapping[HashName, bytes] = {
+    "sha256": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA256)),
+    "sha384": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA384)),
+    "sha512": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA512)),
+}
+"""The DER AlgorithmIdentifier of ECDSA with each hash; without parameters (RFC 5758 3.2)."""
+
+_VERSION_3 = der.encode(der.context(0), der.encode_integer(2))
+_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
+_TRUE = der.encode(0x01, b"\xff")
 _PURPOSES = {"client_auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server_auth": ExtendedKeyUsageOID.SERVER_AUTH}
 
 
@@ -55,40 +70,47 @@ class Plan:
 
 
 class Profiles:
-    """Turns plans into certificate builders; what is the same for every certificate of an issuer is made once."""
+    """Turns plans into what is to be signed; what is the same for every certificate of an issuer is made once."""
 
     def __init__(self, policy: Policy, environment: EnvironmentName) -> None:
         self._policy = policy
         self._environment = environment
         self._constant: dict[tuple[int, CertificateType, PurposeName], _Constant] = {}
 
-    def builder(self, plan: Plan, issuer: Issuer | None) -> x509.CertificateBuilder:
-        """The builder of a certificate, complete but for the signature.
+    def body(self, plan: Plan, issuer: Issuer | None, hash_name: HashName) -> bytes:
+        """The DER TBSCertificate (RFC 5280 4.1.2).
+
+        pyca encodes the fields. They are put together here and not by its builder, which would encode anew in each
+        certificate what all certificates of an issuer share, and take more time than the linter.
 
         :param issuer: ``None`` for a self-signed certificate
+        :param hash_name: of the signature that will be made
+        :raises PolicyError: ``name.value`` when X.520 forbids a value in the subject
+        :raises ValueError: for text that can't be encoded
         """
         key_identifier = x509.SubjectKeyIdentifier.from_public_key(plan.public_key)
         constant = self._constant_for(plan, issuer, key_identifier)
-        extensions = [
-            x509.Extension(x509.AuthorityKeyIdentifier.oid, False, constant.authority_key_identifier),
-            x509.Extension(x509.SubjectKeyIdentifier.oid, False, key_identifier),
-            *constant.before_names,
-        ]
-        if plan.alternative_names is not None:
-            extensions.append(x509.Extension(x509.SubjectAlternativeName.oid, False, plan.alternative_names))
-        extensions += constant.after_names
-        subject = plan.subject.to_x509()
-        builder = x509.CertificateBuilder(
-            issuer_name=subject if issuer is None else issuer.certificate.subject,
-            subject_name=subject,
-            public_key=plan.public_key,
-            serial_number=plan.serial,
-            not_valid_before=plan.not_before,
-            not_valid_after=plan.not_after,
+        subject = _encoded_name(plan.subject)
+        alternative_names = b"" if plan.alternative_names is None else _encoded(plan.alternative_names)
+        extensions = der.encode(
+            der.SEQUENCE,
+            constant.authority_key_identifier,
+            _encoded(key_identifier),
+            constant.before_names,
+            alternative_names,
+            constant.after_names,
         )
-        for extension in extensions:
-            builder = builder.add_extension(extension.value, extension.critical)
-        return builder
+        return der.encode(
+            der.SEQUENCE,
+            _VERSION_3,
+            der.encode_integer(plan.serial),
+            SIGNATURE_ALGORITHMS[hash_name],
+            constant.issuer_name or subject,
+            der.encode(der.SEQUENCE, _encoded_time(plan.not_before), _encoded_time(plan.not_after)),
+            subject,
+            plan.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            der.encode(der.context(3), extensions),
+        )
 
     def _constant_for(self, plan: Plan, issuer: Issuer | None, own_key: x509.SubjectKeyIdentifier) -> "_Constant":
         if issuer is None:
@@ -112,7 +134,12 @@ class Profiles:
             *_extended_key_usage(rules.extended_key_usage),
             *self._distribution_points(rules.crl_distribution_points, issuer),
         ]
-        return _Constant(x509.AuthorityKeyIdentifier(authority_key.digest, None, None), tuple(before), tuple(after))
+        return _Constant(
+            issuer_name=issuer.certificate.subject.public_bytes() if issuer else None,
+            authority_key_identifier=_encoded(x509.AuthorityKeyIdentifier(authority_key.digest, None, None)),
+            before_names=b"".join(_encoded(extension.value, extension.critical) for extension in before),
+            after_names=b"".join(_encoded(extension.value, extension.critical) for extension in after),
+        )
 
     def _policies(self, rule: CertificatePoliciesRule, issuer_uri: str) -> "_Extensions":
         if rule.presence is Presence.MANDATORY:
@@ -151,11 +178,39 @@ _Extensions = Iterator[x509.Extension[x509.ExtensionType]]
 
 @dataclass(frozen=True)
 class _Constant:
-    """The extensions that all certificates of one issuer, type and purpose share, before and after the SAN."""
+    """What all certificates of one issuer, type and purpose share, encoded.
 
-    authority_key_identifier: x509.AuthorityKeyIdentifier
-    before_names: tuple[x509.Extension[x509.ExtensionType], ...]
-    after_names: tuple[x509.Extension[x509.ExtensionType], ...]
+    :param issuer_name: ``None`` for a self-signed certificate
+    :param before_names: the extensions before the SubjectAltName
+    :param after_names: those behind it
+    """
+
+    issuer_name: bytes | None
+    authority_key_identifier: bytes
+    before_names: bytes
+    after_names: bytes
+
+
+def _encoded(value: x509.ExtensionType, critical: bool = False) -> bytes:
+    """An Extension (RFC 5280 4.1)."""
+    content = der.encode(der.OCTET_STRING, value.public_bytes())
+    return der.encode(der.SEQUENCE, _encoded_oid(value.oid.dotted_string), _TRUE if critical else b"", content)
+
+
+def _encoded_time(moment: datetime) -> bytes:
+    """A UTCTime until 2049, a GeneralizedTime from then on (RFC 5280 4.1.2.5)."""
+    if moment.year < 2050:
+        return der.encode(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
+    return der.encode(_GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
+
+
+@lru_cache(maxsize=16)
+def _encoded_name(name: DistinguishedName) -> bytes:
+    """The three certificates of a triple have one name."""
+    return name.to_x509().public_bytes()
+
+
+_encoded_oid = cache(der.encode_object_identifier)
 
 
 def crl_signer_name(root: DistinguishedName) -> DistinguishedName:

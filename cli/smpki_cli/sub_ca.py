@@ -27,7 +27,7 @@ def issue_sub_ca_command(
     generation: str | None,
 ) -> None:
     """Make the Sub-CA ORG.CA with its key in the token, and its two TLS certificates."""
-    from smpki.ca.hierarchy import SubCaOrder
+    from smpki.ca.sub_cas import SubCaOrder
     from smpki.ca.opening import open_pki
 
     with open_pki(home, surroundings(), "issue-sub-ca") as pki:

@@ -8,11 +8,13 @@ from datetime import datetime
 from functools import cached_property
 
 from smpki.ca.authorities import Authorities
-from smpki.ca.hierarchy import Hierarchy, SubCaOrder
+from smpki.ca.making import Maker
 from smpki.ca.permit import Preparer
+from smpki.ca.roots import Roots
 from smpki.ca.serials import SerialNumbers
 from smpki.ca.store.records import AuditEntry, StoredCertificate
 from smpki.ca.store.store import Store
+from smpki.ca.sub_cas import SubCaOrder, SubCas, read_requests
 from smpki.ca.triples import Order, Outcome, TripleDesk
 from smpki.errors import SmpkiError, StoreError
 from smpki.hsm.keystore import KeyStore
@@ -47,14 +49,28 @@ class Pki:
         return Authorities(self.policy, self.environment, self.store, self.keys)
 
     def create_root(self, generation: str | None = None) -> tuple[StoredCertificate, ...]:
-        """Make the root and what stands beside it. See :meth:`Hierarchy.create_root`; a refusal is audited."""
+        """Make the root and what stands beside it. See :meth:`Roots.create`; a refusal is audited."""
         with self._audited("init", self.policy.environments[self.environment].root_common_name.value):
-            return self._hierarchy.create_root(generation)
+            return Roots(self._maker, self.authorities).create(generation)
+
+    def renew_root(self, generation: str | None = None) -> tuple[StoredCertificate, ...]:
+        """Make the next root and the link to it. See :meth:`Roots.renew`; a refusal is audited."""
+        with self._audited("root-renew", self.policy.environments[self.environment].root_common_name.value):
+            return Roots(self._maker, self.authorities).renew(generation)
 
     def create_sub_ca(self, order: SubCaOrder) -> tuple[StoredCertificate, ...]:
-        """Make a Sub-CA. See :meth:`Hierarchy.create_sub_ca`; a refusal is audited."""
+        """Make or renew a Sub-CA. See :meth:`SubCas.create`; a refusal is audited."""
         with self._audited("issue-sub-ca", order.organisation):
-            return self._hierarchy.create_sub_ca(order, self.authorities)
+            return SubCas(self._maker, self.authorities).create(order)
+
+    def certify_sub_ca(self, order: SubCaOrder, requests: bytes) -> tuple[StoredCertificate, ...]:
+        """Certify a Sub-CA that runs elsewhere. See :meth:`SubCas.certify`; a refusal is audited.
+
+        :param requests: two PKCS#10 requests, see :func:`smpki.ca.sub_cas.read_requests`
+        """
+        with self._audited("issue-sub-ca", order.organisation):
+            keys = read_requests(requests, f"{order.organisation}.CA")
+            return SubCas(self._maker, self.authorities).certify(order, keys)
 
     def desk(self, sub_ca: str) -> TripleDesk:
         """The counter of a Sub-CA; it keeps the Sub-CA's key and certificate at hand, for many packages.
@@ -78,8 +94,8 @@ class Pki:
         return self.desk(sub_ca).issue(orders)
 
     @cached_property
-    def _hierarchy(self) -> Hierarchy:
-        return Hierarchy(
+    def _maker(self) -> Maker:
+        return Maker(
             self.policy,
             self.environment,
             store=self.store,

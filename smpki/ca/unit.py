@@ -21,6 +21,7 @@ from smpki.ca.store.records import (
 )
 from smpki.ca.store.store import Store, StoreView
 from smpki.errors import SmpkiError
+from smpki.policy.model import CertificateType
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _intent(permit: Permit, request: GrantedRequest | None) -> Intent:
         subject_key=permit.subject_key,
         dn_serial=permit.plan.subject.serial_number,
         key_hash=permit.key_hash,
+        # a link certificate certifies the new root's key once more (TR-03129-4)
+        key_scope=CertificateType.LINK.value if permit.plan.kind is CertificateType.LINK else "",
         request_digest=request.digest if request else None,
     )
 

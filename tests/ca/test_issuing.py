@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
 
 from smpki.asn1.curves import CURVES
-from smpki.ca.hierarchy import SubCaOrder
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.permit import Preparer
 from smpki.ca.profile import Plan
 from smpki.ca.triples import Order

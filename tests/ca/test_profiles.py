@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smpki.ca.hierarchy import SubCaOrder
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain
 from smpki.ca.store.owner import OwnerLock

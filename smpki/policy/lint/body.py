@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 from smpki.asn1 import der
 from smpki.policy.lint.finding import Finding, error
@@ -13,20 +14,27 @@ from smpki.policy.model import CertificateType, Policy
 _GENERALIZED_TIME = 0x18
 _EXPLICIT_VERSION = 0xA0
 _FIRST_YEAR_OF_GENERALIZED_TIME = 2050
+_EXTENSIONS = 0xA3
+HOLDER_EXTENSIONS = (ExtensionOID.SUBJECT_KEY_IDENTIFIER, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+"""The extensions that speak of the holder; all others are the same in all certificates of an issuer for one purpose."""
+
+_OF_HOLDER = tuple(der.encode_object_identifier(oid.dotted_string) for oid in HOLDER_EXTENSIONS)
 _UNIQUE_IDS = {0x81: "issuerUniqueID", 0x82: "subjectUniqueID"}
 
 
 class Encoded(NamedTuple):
     """Fields of a body as they are encoded, tag and length included.
 
-    :param others: the tags of the fields behind the key
+    :param head: the fields before the issuer but for the serial number: version and signature algorithm
+    :param others: the fields behind the key
     """
 
+    head: tuple[bytes, ...]
     issuer: bytes
     validity: bytes
     subject: bytes
     public_key_info: bytes
-    others: tuple[int, ...]
+    others: tuple[bytes, ...]
 
     @classmethod
     def of(cls, body: bytes) -> "Encoded":
@@ -35,30 +43,62 @@ class Encoded(NamedTuple):
         :param body: as it stands in a certificate that pyca has read
         """
         at, _ = der.span(body, 0, "TBSCertificate")
-        fields = []
-        while at < len(body):
-            _, stop = der.span(body, at, "TBSCertificate")
-            fields.append(body[at:stop])
-            at = stop
-        if fields[0][0] == _EXPLICIT_VERSION:
-            del fields[0]
-        _serial, _algorithm, issuer, validity, subject, public_key_info, *others = fields
-        return cls(issuer, validity, subject, public_key_info, tuple(field[0] for field in others))
+        fields = _split(body, at)
+        version = fields[:1] if fields[0][0] == _EXPLICIT_VERSION else []
+        _serial, algorithm, issuer, validity, subject, public_key_info, *others = fields[len(version) :]
+        return cls((*version, algorithm), issuer, validity, subject, public_key_info, tuple(others))
+
+    def shared(self) -> tuple[bytes, ...]:
+        """What certificates of one issuer for one purpose, made at one time, have in common.
+
+        That is all but the serial number, the subject, the point of the key, and the two extensions that speak of its
+        holder: SubjectKeyIdentifier and SubjectAltName.
+        """
+        at, _ = der.span(self.public_key_info, 0, "SubjectPublicKeyInfo")
+        _, stop = der.span(self.public_key_info, at, "SubjectPublicKeyInfo")
+        parts = [*self.head, self.issuer, self.validity, self.public_key_info[:stop]]
+        for field in self.others:
+            if field[0] != _EXTENSIONS:
+                parts.append(field)
+                continue
+            at, _ = der.span(field, 0, "extensions")
+            at, _ = der.span(field, at, "extensions")
+            parts += [each for each in _split(field, at) if not each.startswith(_OF_HOLDER, _oid_of(each))]
+        return tuple(parts)
 
 
-def body_findings(certificate: x509.Certificate, encoded: Encoded) -> Iterator[Finding]:
-    """Version, serial number, order and encoding of times, unique identifiers."""
-    if certificate.version is not x509.Version.v3:
-        yield error("tr-03109-4.a1.version.not_v3", f"the version is {certificate.version.name}")
+def _split(data: bytes, at: int) -> list[bytes]:
+    """The encoded elements from ``at`` to the end."""
+    found = []
+    while at < len(data):
+        _, stop = der.span(data, at, "TBSCertificate")
+        found.append(data[at:stop])
+        at = stop
+    return found
+
+
+def _oid_of(extension: bytes) -> int:
+    """Where the object identifier of an extension begins."""
+    return der.span(extension, 0, "Extension")[0]
+
+
+def serial_number_findings(certificate: x509.Certificate) -> Iterator[Finding]:
+    """Is the serial number positive, and of a length between what is random enough and what RFC 5280 allows?"""
     serial = certificate.serial_number
     octets = serial.bit_length() // 8 + 1
     if serial <= 0:
         yield error("rfc-5280.4_1_2_2.serial.not_positive", "the serial number is zero or negative")
     elif not 8 <= octets <= 20:
         yield error("tr-03109-4.a1.serial.length", f"the serial number has {octets} octets, 8 to 20 may be")
-    for tag in encoded.others:
-        if tag in _UNIQUE_IDS:
-            yield error("tr-03109-4.a1.unique_id.forbidden", f"{_UNIQUE_IDS[tag]} is there")
+
+
+def body_findings(certificate: x509.Certificate, encoded: Encoded) -> Iterator[Finding]:
+    """Version, unique identifiers, order and encoding of times."""
+    if certificate.version is not x509.Version.v3:
+        yield error("tr-03109-4.a1.version.not_v3", f"the version is {certificate.version.name}")
+    for field in encoded.others:
+        if field[0] in _UNIQUE_IDS:
+            yield error("tr-03109-4.a1.unique_id.forbidden", f"{_UNIQUE_IDS[field[0]]} is there")
     not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not_before >= not_after:
         yield error("rfc-5280.4_1_2_5.validity.empty", f"notBefore {not_before} is not before notAfter {not_after}")

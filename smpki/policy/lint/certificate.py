@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from cryptography import x509
 
-from smpki.policy.lint.body import Encoded, body_findings, lifetime_findings
-from smpki.policy.lint.extensions import extension_findings
+from smpki.policy.lint.body import Encoded, body_findings, lifetime_findings, serial_number_findings
+from smpki.policy.lint.extensions import extension_findings, holder_extension_findings
 from smpki.policy.lint.finding import Finding, error
 from smpki.policy.lint.issuer import facts_of, issuer_findings, unknown_issuer_findings
 from smpki.policy.lint.keys import encoding_findings, public_key_findings
@@ -16,6 +16,8 @@ from smpki.policy.model import CertificateType, EnvironmentName, Policy, Purpose
 from smpki.policy.text import visible
 
 T = TypeVar("T")
+
+_MOST_SHARED = 100
 
 
 def lint_certificate(
@@ -37,13 +39,17 @@ def lint_certificate(
 class Linter:
     """The rules of a policy in one environment.
 
-    The subject, which the three certificates of a triple have in common, is looked at once.
+    What many certificates share, octet by octet, is looked at once: the subject of a triple, and all that an issuer
+    puts into each certificate of a kind. Where another certificate without any finding had the same, only the holder's
+    own part is looked at: serial number, subject, key, and the two extensions that speak of them.
     """
 
     def __init__(self, policy: Policy, environment: EnvironmentName) -> None:
         self._policy = policy
         self._environment = environment
         self._subject: tuple[CertificateType, bytes, tuple[Finding, ...]] | None = None
+        self._issuer: x509.Certificate | None = None
+        self._sound: set[tuple[object, ...]] = set()  # what certificates without findings of this issuer share
 
     def certificate(
         self,
@@ -68,7 +74,15 @@ class Linter:
         encoded = Encoded.of(certificate.tbs_certificate_bytes if body is None else body)
         if kind is CertificateType.ROOT and issuer is None:
             issuer = certificate
-        return tuple(self._findings(certificate, encoded, kind, purpose, issuer))
+        if issuer is not self._issuer or len(self._sound) == _MOST_SHARED:
+            self._issuer, self._sound = issuer, set()
+        shared = kind, purpose, certificate.signature_algorithm_oid, *encoded.shared()
+        if shared in self._sound:
+            return tuple(self._holder_findings(certificate, encoded, kind, purpose))
+        found = tuple(self._findings(certificate, encoded, kind, purpose, issuer))
+        if not found:
+            self._sound.add(shared)
+        return found
 
     def _findings(
         self,
@@ -79,8 +93,8 @@ class Linter:
         issuer: x509.Certificate | None,
     ) -> Iterator[Finding]:
         policy, environment = self._policy, self._environment
-        profile = policy.profile(kind, purpose)
         facts = None if issuer is None else facts_of(issuer)
+        yield from serial_number_findings(certificate)
         yield from body_findings(certificate, encoded)
         yield from lifetime_findings(certificate, kind, policy)
         if facts is not None and encoded.issuer == facts.name:
@@ -98,7 +112,21 @@ class Linter:
         extensions = yield from _read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
         if extensions is not None:
             surroundings = Surroundings(policy, environment, key, facts.key_identifier if facts else None)
-            yield from extension_findings(extensions, profile, surroundings)
+            yield from extension_findings(extensions, policy.profile(kind, purpose), surroundings)
+
+    def _holder_findings(
+        self, certificate: x509.Certificate, encoded: Encoded, kind: CertificateType, purpose: PurposeName
+    ) -> Iterator[Finding]:
+        """:meth:`_findings` without the rules for what :meth:`Encoded.shared` gives."""
+        yield from serial_number_findings(certificate)
+        yield from self._subject_findings(certificate, encoded.subject, kind)
+        key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
+        if key is not None:
+            yield from encoding_findings(key, encoded.public_key_info, purpose)
+        extensions = yield from _read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
+        if extensions is not None:
+            surroundings = Surroundings(self._policy, self._environment, key)
+            yield from holder_extension_findings(extensions, self._policy.profile(kind, purpose), surroundings)
 
     def _subject_findings(
         self, certificate: x509.Certificate, encoded: bytes, kind: CertificateType

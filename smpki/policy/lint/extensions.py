@@ -9,6 +9,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from smpki.policy.lint import contents
 from smpki.policy.lint.alternative_names import alternative_name_findings
+from smpki.policy.lint.body import HOLDER_EXTENSIONS
 from smpki.policy.lint.distribution_points import crl_distribution_points_findings
 from smpki.policy.lint.finding import Finding, error
 from smpki.policy.lint.surroundings import Surroundings
@@ -61,17 +62,31 @@ def extension_findings(extensions: x509.Extensions, profile: Profile, surroundin
         else:
             present[field] = extension
     for field in FIELDS.values():
-        rule: ExtensionRule = getattr(profile, field)
-        found = present.get(field)
-        if found is None:
-            if rule.presence is Presence.MANDATORY:
-                yield error(f"{_AT}.{field}.missing", "the extension is missing")
-        elif rule.presence is Presence.FORBIDDEN:
-            yield error(f"{_AT}.{field}.forbidden", "the extension is there, the profile forbids it")
-        else:
-            if found.critical != rule.critical:
-                state, due = ("critical", "not critical") if found.critical else ("not_critical", "critical")
-                yield error(f"{_AT}.{field}.{state}", f"the extension has to be {due}")
-            check = CHECKS.get(field)
-            if check is not None:
-                yield from check(found.value, rule, f"{_AT}.{field}", surroundings)
+        yield from _findings(field, present.get(field), profile, surroundings)
+
+
+def holder_extension_findings(
+    extensions: x509.Extensions, profile: Profile, surroundings: Surroundings
+) -> Iterator[Finding]:
+    """Check those two extensions only that differ from holder to holder."""
+    present = {extension.oid: extension for extension in extensions}
+    for oid in HOLDER_EXTENSIONS:
+        yield from _findings(FIELDS[oid], present.get(oid), profile, surroundings)
+
+
+def _findings(
+    field: str, found: x509.Extension[x509.ExtensionType] | None, profile: Profile, surroundings: Surroundings
+) -> Iterator[Finding]:
+    rule: ExtensionRule = getattr(profile, field)
+    if found is None:
+        if rule.presence is Presence.MANDATORY:
+            yield error(f"{_AT}.{field}.missing", "the extension is missing")
+    elif rule.presence is Presence.FORBIDDEN:
+        yield error(f"{_AT}.{field}.forbidden", "the extension is there, the profile forbids it")
+    else:
+        if found.critical != rule.critical:
+            state, due = ("critical", "not critical") if found.critical else ("not_critical", "critical")
+            yield error(f"{_AT}.{field}.{state}", f"the extension has to be {due}")
+        check = CHECKS.get(field)
+        if check is not None:
+            yield from check(found.value, rule, f"{_AT}.{field}", surroundings)

@@ -43,8 +43,20 @@ def _lint(case, workshop, policy):
         made = workshop.request(base, wanted)
         return lint_request(made.subject, made.public_key, made.extensions, made.proof_hash, *what)
     issuer = workshop.base(wanted["issuer"]) if wanted["issuer"] != base else None
+    if not case.get("issuer_at_hand", True):
+        issuer = None
     certificate = workshop.certificate(base, wanted)
-    return lint_certificate(certificate, *what, issuer=issuer if case.get("issuer_at_hand", True) else None)
+    found = lint_certificate(certificate, *what, issuer=issuer)
+    assert _found_after_sound_ones(certificate, base, workshop, *what, issuer) == found
+    return found
+
+
+def _found_after_sound_ones(certificate, base, workshop, kind, purpose, policy, environment, issuer):
+    """What a linter finds that remembers the base, which differs in nothing but what the case changes."""
+    linter = Linter(policy, environment)
+    for _ in range(2):
+        linter.certificate(workshop.base(base), kind, purpose, issuer=issuer)
+    return linter.certificate(certificate, kind, purpose, issuer=issuer)
 
 
 @pytest.mark.parametrize("at_hand", [True, False], ids=["issuer at hand", "issuer unknown"])

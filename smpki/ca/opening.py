@@ -165,7 +165,7 @@ def create_pki(home: Home, settings: Settings, policy_text: str, surroundings: S
     engine = open_engine(home.database_url(settings))
     try:
         migrate(engine)
-        AuditChain(read_key(home.audit_key_file), home.audit_head_file, clock=clock).begin(engine)
+        AuditChain(read_key(home.audit_key_file), home.audit_head_file, clock=clock).catch_up(engine)
     finally:
         engine.dispose()
 

@@ -129,15 +129,17 @@ class AuditChain:
         """The time by the chain's clock."""
         return self._clock()
 
-    def begin(self, engine: Engine) -> None:
-        """Keep head 0 outside the database before anything has happened, so that the file is there ever after.
+    def catch_up(self, engine: Engine) -> None:
+        """Keep the newest head outside the database: head 0 before anything has happened, so that the file is there
+        ever after, and the one that a crash kept from getting there.
 
         :raises StoreError: the database or the outside file refused
-        :raises AuditError: ``audit.head_file.invalid``
+        :raises AuditError: the chain is shorter than the outside file says, or the file is missing or not ours
         """
         with self._file.locked(), reading(engine) as connection:
             newest = Head(**connection.execute(_NEWEST).mappings().one())
-            if newest.counter == 0 and self._file.read() is None:
+            self._compare_outside(connection, newest)
+            if self._file.read() != newest:
                 self._file.stage(newest)
                 self._file.publish()
 

@@ -134,12 +134,14 @@ class Store(Lists):
                 transaction.append(audit)
 
     def recover(self) -> tuple[OpenIntent, ...]:
-        """Close what processes of this folder left open when they died, with one audit entry for each process.
+        """Close what processes of this folder left open when they died, with one audit entry for each process, and
+        bring the audit head outside the database up to date.
 
         Intents of live processes stay. So do those from another folder or machine, but they are returned to be shown.
 
         :returns: what was closed, and what only another folder or machine can close
         """
+        self._chain.catch_up(self._engine)
         if not self.open_intents():
             return ()
         with self._chain.transaction(self._engine) as transaction:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlmodel import SQLModel
 
 from smpki.asn1.curves import CURVES
-from smpki.ca.hierarchy import SubCaOrder
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.home import Home
 from smpki.ca.opening import AUDIT_LABEL
 from smpki.ca.pki import Pki
-from smpki.ca.store.audit import create_key, read_key, verify
+from smpki.ca.store.audit import AuditChain, create_key, read_key, verify
 from smpki.ca.triples import Order, Outcome
 from smpki.db.engine import migrate, open_engine, reading
 from smpki.hsm.key import KeyUse
@@ -172,6 +173,7 @@ def new_workshop(folder: Path, database: str | None = None) -> Workshop:
     workshop.key_store.generate(AUDIT_LABEL, CURVES["brainpoolP256r1"], KeyUse.SIGN)
     engine = open_engine(workshop.database)
     migrate(engine)
+    AuditChain(read_key(home.audit_key_file), home.audit_head_file, clock=lambda: workshop.now).catch_up(engine)
     engine.dispose()
     return workshop
 
@@ -192,8 +194,10 @@ def _workshop_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workshops(_workshop_template: Path, tmp_path: Path) -> Callable[[], Workshop]:
     """Call it for a workshop of your own; and for another."""
 
+    numbers = count()
+
     def make() -> Workshop:
-        folder = tmp_path / f"home-{len(list(tmp_path.iterdir()))}"
+        folder = tmp_path / f"home-{next(numbers)}"
         shutil.copytree(_workshop_template, folder)
         return Workshop(Home(folder), f"sqlite:///{folder / 'smpki.db'}")
 
@@ -291,9 +295,13 @@ class Office:
             folder=str(self.folder),
             argv=argv,
             environ={"SMPKI_CLOCK": NOW.isoformat(), **(environ or {})},
-            witness=str(self.folder.with_name(f"{self.folder.name}.witness")),
+            witness=str(self.witness),
             **fields,
         )
+
+    @property
+    def witness(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.witness")
 
     def run(self, *arguments: object, **fields: Any) -> dict[str, Any]:
         (answer,) = self.crew.run(self.job(*arguments, **fields))
@@ -308,9 +316,10 @@ class Office:
 
 
 @pytest.fixture
-def new_office(tmp_path: Path, crew: CrewClient) -> Office:
-    """A home that is not there yet."""
-    return Office(tmp_path / "office", crew)
+def new_offices(tmp_path: Path, crew: CrewClient) -> Callable[[], Office]:
+    """Call it for a home that is not there yet; and for another."""
+    numbers = count()
+    return lambda: Office(tmp_path / f"new-office-{next(numbers)}", crew)
 
 
 @pytest.fixture(scope="session")
@@ -326,8 +335,10 @@ def _office_template(tmp_path_factory: pytest.TempPathFactory, crew: CrewClient)
 def offices(_office_template: Path, tmp_path: Path, crew: CrewClient) -> Callable[[], Office]:
     """Call it for an office of your own; and for another."""
 
+    numbers = count()
+
     def make() -> Office:
-        folder = tmp_path / f"office-{len(list(tmp_path.iterdir()))}"
+        folder = tmp_path / f"office-{next(numbers)}"
         shutil.copytree(_office_template, folder)
         return Office(folder, crew)
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, event
 
-from smpki.ca.hierarchy import SubCaOrder
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.home import Home
 from smpki.ca.opening import AUDIT_LABEL
 from smpki.ca.pki import Pki
@@ -132,8 +133,9 @@ class WatchedKeys:
     def generate(self, label: str, curve: ec.EllipticCurve, use: KeyUse) -> WatchedKey:
         return WatchedKey(self._keys.generate(label, curve, use), self._sign)
 
-    def key(self, *, label: str | None = None, key_id: bytes | None = None) -> WatchedKey:
-        return WatchedKey(self._keys.key(label=label, key_id=key_id), self._sign)
+    def key(self, *, label: str | None = None, key_id: bytes | None = None) -> ec.EllipticCurvePrivateKey:
+        key = self._keys.key(label=label, key_id=key_id)
+        return key if label == AUDIT_LABEL else WatchedKey(key, self._sign)
 
     def key_id(self, key: WatchedKey) -> bytes:
         return self._keys.key_id(key.key)
@@ -185,7 +187,8 @@ class Job:
     :param environ: added to the environment
     :param witness: a file that gets the SHA-256 of all that CA keys sign, before anybody has the signature
     :param die: the step at which the process kills itself: one of :data:`STEPS`; ``key N``: the N-th key was made;
-        ``file N``: before the N-th change of a file in the home
+        ``file N``: before the N-th change of a file in the home; ``set-up N``: N milliseconds into the set-up of the
+        token, together with the program that does it
     :param count: signatures of the unit of work
     """
 
@@ -208,7 +211,7 @@ class Fate:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._intents = False
-        self._signatures = self._keys = self._files = 0
+        self._signatures = self._keys = self.files = 0
         event.listen(Engine, "before_cursor_execute", self._statement)
         event.listen(Engine, "begin", self._begin)
         event.listen(Engine, "commit", self._commit)
@@ -255,8 +258,12 @@ class Fate:
         if name == "open":
             writes = bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
         if writes and self._job.folder and str(arguments[0]).startswith(self._job.folder):
-            self._files += 1
-            self.reached(f"file {self._files}")
+            self.files += 1
+            self.reached(f"file {self.files}")
+        if name == "subprocess.Popen" and self._job.die.startswith("set-up"):
+            os.setpgrp()
+            after = int(self._job.die.removeprefix("set-up")) / 1000
+            threading.Timer(after, os.killpg, (os.getpid(), signal.SIGKILL)).start()
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -309,7 +316,7 @@ def _command(job: Job, fate: Fate) -> dict[str, Any]:
     try:
         cli.main.main(args=list(job.argv), prog_name="smpki")
     except SystemExit as end:
-        return {"exit": end.code}
+        return {"exit": end.code, "files": fate.files}
     raise AssertionError("a command ends with an exit code")
 
 

@@ -15,7 +15,7 @@ from smpki.db.failures import store_error
 from smpki.errors import StoreError
 
 # The newest migration. Known here so that a command need not load Alembic only to compare.
-SCHEMA = "0001"
+SCHEMA = "0002"
 
 _WAIT_SECONDS = 30
 _READ = "smpki_read"

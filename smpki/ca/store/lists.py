@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, func, literal_column, select
 
 from smpki.ca.store.records import ListedCertificate, OpenIntent, Page, Standing, StoredCertificate
-from smpki.ca.store.tables import certificate, intent
+from smpki.ca.store.tables import certificate, intent, revocation
 from smpki.db.types import UtcTime
 from smpki.errors import StoreError
 
-_C, _I = certificate.c, intent.c
+_C, _I, _R = certificate.c, intent.c, revocation.c
 _LISTED = [column for column in _C if column.name not in ("id", "der")]
 _STORED = [*_LISTED, _C.der]
 _INTENDED = intent.join(certificate, _C.serial == _I.serial)
@@ -27,15 +27,17 @@ _ISSUED_FOR = (
     select(*_STORED).select_from(_INTENDED).where(_I.request_digest.in_(bindparam("digests", expanding=True)), _I.holds)
 )
 _AT = bindparam("at", type_=UtcTime())
+# A suspended certificate may come back, so its holder still has it.
+_HELD = (_C.not_before <= _AT) & (_C.not_after >= _AT) & (_R.serial.is_(None) | _R.suspended_until.is_not(None))
 _STANDINGS = (
     select(
         _I.subject_key,
         _I.kind,
         func.max(_I.dn_serial),
-        func.max(case(((_C.not_before <= _AT) & (_C.not_after >= _AT), _C.not_after)), type_=UtcTime()),
+        func.max(case((_HELD, _C.not_after)), type_=UtcTime()),
         func.max(case((IS_OPEN, 1), else_=0)),
     )
-    .select_from(intent.outerjoin(certificate, _C.serial == _I.serial))
+    .select_from(intent.outerjoin(certificate, _C.serial == _I.serial).outerjoin(revocation, _R.serial == _C.serial))
     .where(_I.subject_key.in_(bindparam("subject_keys", expanding=True)), _I.holds)
     .group_by(_I.subject_key, _I.kind)
 )

@@ -160,7 +160,8 @@ class Standing:
     """How a subject stands in one kind of certificate, at one time.
 
     :param highest: highest DN serialNumber that was granted or is being granted; None without one
-    :param valid_until: latest end among its certificates valid at that time; None when none is
+    :param valid_until: latest end among its certificates valid at that time, suspended ones included since they may
+        come back; None when there is none, or all are revoked
     :param pending: a worker is issuing to it right now
     """
 

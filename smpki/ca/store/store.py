@@ -3,11 +3,13 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import Connection, Engine, Update, bindparam, insert, select, update
 
 from smpki.ca.store.audit import AuditChain, lock_writers
 from smpki.ca.store.conflicts import find_conflict
+from smpki.ca.store.crls import Crls
 from smpki.ca.store.lists import IS_OPEN, Lists, open_intent
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.records import (
@@ -19,6 +21,7 @@ from smpki.ca.store.records import (
     Participant,
     StoredCertificate,
 )
+from smpki.ca.store.revocations import Revocations, refuse_revoked_issuers
 from smpki.ca.store.tables import certificate, intent, participant, request
 from smpki.db.engine import reading, writing
 from smpki.errors import StoreError
@@ -70,6 +73,16 @@ class Store(Lists):
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._engine)
 
+    @cached_property
+    def revocations(self) -> Revocations:
+        """What is revoked or suspended."""
+        return Revocations(self._engine, self._chain)
+
+    @cached_property
+    def crls(self) -> Crls:
+        """The CRLs."""
+        return Crls(self._engine, self._chain, self._owner)
+
     def record_intents(self, intents: Sequence[Intent], check: Callable[[StoreView], None] | None = None) -> None:
         """Write down what will be signed. Only when this has returned may the token be asked.
 
@@ -78,7 +91,7 @@ class Store(Lists):
         :raises IssuingError: ``issuing.subject.taken`` (another has this subject and number),
             ``issuing.key.reused`` (the key was certified before), ``issuing.package.in_progress`` (the package is
             granted or being granted), ``issuing.serial.taken``; ``where`` is the serial number of the intent that
-            lost. None of the intents is stored then
+            lost. Or ``issuing.issuer.revoked``. None of the intents is stored then
         :raises StoreError: the database failed
         """
         now = self._chain.now()
@@ -89,6 +102,7 @@ class Store(Lists):
         try:
             with writing(self._engine) as connection:
                 lock_writers(connection)
+                refuse_revoked_issuers(connection, (one.issuer_serial for one in intents))
                 if check is not None:
                     check(StoreView(connection))
                 connection.execute(_INSERT_INTENTS, rows)
@@ -107,6 +121,7 @@ class Store(Lists):
         :param audit: at least one entry
         :raises StoreError: the database failed, or ``store.intent.missing``: a certificate has no open intent of this
             process
+        :raises IssuingError: ``issuing.issuer.revoked``
         :raises TokenError: the audit head could not be signed
         """
         if not audit:
@@ -115,6 +130,7 @@ class Store(Lists):
         requests = [each.request for each in issued if each.request]
         with self._chain.transaction(self._engine) as transaction:
             connection = transaction.connection
+            refuse_revoked_issuers(connection, (one.issuer_serial for one in certificates))
             if requests:
                 connection.execute(_INSERT_REQUESTS, [_row(one) for one in requests])
             if certificates:
@@ -142,6 +158,7 @@ class Store(Lists):
         :returns: what was closed, and what only another folder or machine can close
         """
         self._chain.catch_up(self._engine)
+        self.crls.recover()
         if not self.open_intents():
             return ()
         with self._chain.transaction(self._engine) as transaction:

@@ -154,6 +154,53 @@ class AuditHeadRow(SQLModel, table=True):
     signature: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
+class RevocationRow(SQLModel, table=True):
+    """A certificate that is revoked, or suspended until a moment; in force again, it has no row.
+
+    What a CRL needs stands in the row: building one reads no other table.
+    """
+
+    __tablename__ = "revocation"
+    __table_args__ = (
+        Index("ix_revocation_issuer", "issuer_serial", "id"),
+        _index_where("ix_revocation_suspended", "suspended_until", where="suspended_until IS NOT NULL"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    serial: str = Field(unique=True, sa_type=HexText, foreign_key="certificate.serial")
+    issuer_serial: str = Field(sa_type=HexText)
+    kind: str
+    not_after: datetime = Field(sa_type=UtcTime)
+    since: datetime = Field(sa_type=UtcTime)
+    reason: str
+    suspended_until: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class CrlRow(SQLModel, table=True):
+    """A CRL that a key is about to sign, or has signed; ``authority`` is the CA whose certificates it is about."""
+
+    __tablename__ = "crl"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'issued', 'abandoned')", name="ck_crl_state"),
+        UniqueConstraint("authority", "kind", "number", name="uq_crl"),
+        _index_where("ix_crl_open", "owner", where="state = 'open'"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    authority: str = Field(sa_type=HexText, foreign_key="certificate.serial")
+    kind: str
+    number: int
+    signer: str = Field(sa_type=HexText, foreign_key="certificate.serial")
+    this_update: datetime = Field(sa_type=UtcTime)
+    next_update: datetime = Field(sa_type=UtcTime)
+    scheduled: bool
+    entries: int
+    tbs_hash: str
+    owner: str
+    state: str
+    der: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
 _tables = SQLModel.metadata.tables
 request: Final[Table] = _tables["request"]
 certificate: Final[Table] = _tables["certificate"]
@@ -161,3 +208,5 @@ intent: Final[Table] = _tables["intent"]
 participant: Final[Table] = _tables["participant"]
 audit: Final[Table] = _tables["audit"]
 audit_head: Final[Table] = _tables["audit_head"]
+revocation: Final[Table] = _tables["revocation"]
+crl: Final[Table] = _tables["crl"]

@@ -57,7 +57,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'smpki.db'}"
     engine = request.getfixturevalue("_postgres_store")
     with writing(engine) as connection:
-        for table in ("certificate", "request", "intent", "participant", "audit", "audit_head"):
+        for table in ("revocation", "crl", "certificate", "request", "intent", "participant", "audit", "audit_head"):
             connection.execute(text(f"DELETE FROM {table}"))  # faster than TRUNCATE for a few rows
         connection.execute(text(f"INSERT INTO audit_head (counter, seq, mac) VALUES (0, 0, '{GENESIS}')"))
     return str(engine.url)

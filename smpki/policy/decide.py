@@ -67,3 +67,11 @@ def validity(
 def key_use_end(policy: Policy, kind: CertificateType, not_before: datetime, not_after: datetime) -> datetime:
     """The last moment at which the certificate's private key signs certificates (TR-03109-4 chapter 3)."""
     return min(policy.certificates[kind].key_use.value.after(not_before), not_after)
+
+
+def renewal_opens(policy: Policy, not_after: datetime) -> datetime:
+    """When a triple may be renewed first; the window closes with ``not_after``, for the old SIG key signs the request.
+
+    :param not_after: the end of the triple, timezone-aware
+    """
+    return policy.renewal.opens_before_end.value.before(not_after)

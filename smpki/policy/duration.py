@@ -39,11 +39,21 @@ class Duration:
 
         :raises OverflowError: past the year 9999
         """
+        return self._moved(moment, self.count)
+
+    def before(self, moment: datetime) -> datetime:
+        """The moment that lies this length before ``moment``; 29 February becomes 28 where a year has none.
+
+        :raises OverflowError: before the year 1
+        """
+        return self._moved(moment, -self.count)
+
+    def _moved(self, moment: datetime, count: int) -> datetime:
         if self.unit != "y":
-            return moment + timedelta(**{"d": {"days": self.count}, "h": {"hours": self.count}}[self.unit])
-        year = moment.year + self.count
-        if year > 9999:
-            raise OverflowError("the date lies past the year 9999")
+            return moment + (timedelta(days=count) if self.unit == "d" else timedelta(hours=count))
+        year = moment.year + count
+        if not 1 <= year <= 9999:
+            raise OverflowError("the date lies outside of the years 1 to 9999")
         return moment.replace(year=year, day=min(moment.day, calendar.monthrange(year, moment.month)[1]))
 
     def __str__(self) -> str:

@@ -14,12 +14,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.records import StoredCertificate
 from smpki.ca.store.store import Store
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
 from smpki.db.engine import migrate, open_engine
 from smpki.hsm.keystore import SoftwareKeys
@@ -39,12 +39,7 @@ PARTICIPANTS = (
     Wanted("EABC0012345678.SMGW", CertificateType.SMGW_G, "Hersteller GmbH"),
     Wanted("EABC0012345678.SMGW", CertificateType.SMGW_W, "Verwalter.GWA"),
 )
-KINDS = [
-    (kind.value, purpose)
-    for kind in CertificateType
-    if kind is not CertificateType.LINK  # there is none before a root changes its key
-    for purpose in POLICY.certificates[kind].certificates
-]
+KINDS = [(kind.value, purpose) for kind in CertificateType for purpose in POLICY.certificates[kind].certificates]
 
 Made = Mapping[tuple[str, str], x509.Certificate]
 
@@ -82,6 +77,7 @@ def made(new_pki: Callable[[], Pki]) -> Callable[[str], Made]:
         for outcome in pki.issue(orders, "Beispiel.CA"):
             assert outcome.error is None
             stored += outcome.certificates
+        stored += [one for one in pki.renew_root(generation) if one.kind == CertificateType.LINK]
         return by_type(stored)
 
     return make
@@ -148,12 +144,12 @@ OF_SUB_CA = ("sub-ca-tls", "emt", "gwa", "gwh", "smgw-g", "smgw-w")
 OF_TLS_SIGNER = ("root-tls", "sub-ca-tls-root")
 ALGORITHMS = {
     "2015": {
-        **dict.fromkeys(("root", "crl-signer"), (P384, "sha384")),
+        **dict.fromkeys(("root", "link", "crl-signer"), (P384, "sha384")),
         **dict.fromkeys(("tls-signer", "sub-ca"), (P256, "sha384")),
         **dict.fromkeys((*OF_SUB_CA, *OF_TLS_SIGNER), (P256, "sha256")),
     },
     "2025": {
-        **dict.fromkeys(("root", "crl-signer"), (P512, "sha512")),
+        **dict.fromkeys(("root", "link", "crl-signer"), (P512, "sha512")),
         **dict.fromkeys(("tls-signer", "sub-ca"), (P384, "sha512")),
         **dict.fromkeys((*OF_SUB_CA, *OF_TLS_SIGNER), (P256, "sha384")),
     },

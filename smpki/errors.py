@@ -6,6 +6,8 @@
     ├── TokenError      the PKCS#11 token: missing, locked, full, or a key that is not there
     ├── StoreError      the database: unreachable, read-only, full, of another version
     ├── AuditError      the audit chain: an entry changed, missing or swapped, a cut tail
+    ├── TrustError      a question about a chain that can't be asked so
+    ├── RevocationError the CA refuses to take a certificate back: it is not ours, expired, revoked already
     └── IssuingError    the CA refuses: unknown or expired issuer, key past its use, lint findings, a second triple
 
 Every refusal says what was wrong (``message``), where (``where``: a file, field or index), which rule it breaks
@@ -65,6 +67,14 @@ class StoreError(SmpkiError):
 
 class AuditError(SmpkiError):
     """The audit chain does not hold; ``where`` names the first entry that is wrong."""
+
+
+class TrustError(SmpkiError):
+    """A question about a chain that can't be asked so; what a chain lacks is in the verdict, not in an error."""
+
+
+class RevocationError(SmpkiError):
+    """The CA refuses to revoke, suspend or resume."""
 
 
 class IssuingError(SmpkiError):

@@ -15,6 +15,7 @@ COMMANDS = {
     "show": ("certificates", "Show one certificate."),
     "inspect": ("look", "Explain certificates, CRLs and request packages."),
     "lint": ("look", "Check certificates and request packages against the policy."),
+    "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
     "policy": ("policy", "Check and show Certificate Policies."),
     "hsm": ("hsm", "Show the token."),

@@ -137,6 +137,7 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["list", "--kind", "emt"],
         ["inspect", package, str(issued / "tls.pem")],
         ["lint", package, str(issued / "tls.pem")],
+        ["verify", str(issued / "tls.pem"), "--role", "emt", "--use", "tls", "--revocation", "ignored"],
         ["audit", "verify"],
         ["policy", "check", policy],
         ["policy", "show"],

@@ -31,7 +31,10 @@ PROOFS = {
 """Identifier octet and name of each ProofOfPossession alternative (RFC 4211 section 4)."""
 
 _EXPLICIT = frozenset({"issuer", "subject"})  # Name is a CHOICE, so its tag is explicit
-_SEQUENCES = frozenset({"signingAlg", "validity", "publicKey", "extensions"})
+_UNIVERSAL = {
+    **dict.fromkeys(("version", "serialNumber"), der.INTEGER),
+    **dict.fromkeys(("signingAlg", "validity", "publicKey", "extensions"), der.SEQUENCE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,8 @@ def read_template(element: Element) -> dict[str, bytes]:
         last = number
         if name in _EXPLICIT:
             template[name] = der.single(field.content, der.SEQUENCE, name).encoded
-        elif name in _SEQUENCES:
-            template[name] = bytes((der.SEQUENCE,)) + field.encoded[1:]
+        elif name in _UNIVERSAL:
+            template[name] = bytes((_UNIVERSAL[name],)) + field.encoded[1:]
         else:
             template[name] = field.encoded
     return template

@@ -8,7 +8,7 @@ for one name as this takes for the structure of a whole request package.
 import re
 from typing import NamedTuple
 
-INTEGER, BIT_STRING, OCTET_STRING, OBJECT_IDENTIFIER, SEQUENCE = 0x02, 0x03, 0x04, 0x06, 0x30
+INTEGER, BIT_STRING, OCTET_STRING, OBJECT_IDENTIFIER, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
 _CONSTRUCTED = 0x20
 _CONTEXT = 0x80
 _OID_CONTENT = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)

@@ -1,13 +1,28 @@
-"""Object identifiers that pyca does not name (BSI TR-03109-4 annex C, RFC 4211, SEC 2, RFC 5639)."""
+"""Object identifiers that pyca does not name (BSI TR-03109-4 annex C, RFC 4211, RFC 5652, SEC 2, RFC 5639)."""
 
 # request packages: content types of TR-03109-4, below bsi-de = 0.4.0.127.0.7
 BSI_CERT_REQ_MSGS = "0.4.0.127.0.7.4.1.1.1"
 BSI_CERT_REQ_MSGS_WITH_OUTER_SIGNATURE = "0.4.0.127.0.7.4.1.1.2"
 BSI_AUTHORIZED_CERT_REQ_MSGS = "0.4.0.127.0.7.4.1.1.3"
 
+# other signed requests; the inner types are inferred from the outer ones (...2.2 is what signs ...2.1)
+BSI_REV_REQS = "0.4.0.127.0.7.4.1.2.1"
+BSI_SIGNED_REV_REQS = "0.4.0.127.0.7.4.1.2.2"
+BSI_UPDATE_DEVICE_ADMIN = "0.4.0.127.0.7.3.4.2.1"
+BSI_SIGNED_UPDATE_DEVICE_ADMIN = "0.4.0.127.0.7.3.4.2.2"
+
+# signed attributes (RFC 5652 section 11, RFC 6211)
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
+CMS_ALGORITHM_PROTECTION = "1.2.840.113549.1.9.52"
+
 # the certificate policy of the SM-PKI
 SM_PKI_POLICY = "0.4.0.127.0.7.3.4.1.1.1"
 
+SHA256 = "2.16.840.1.101.3.4.2.1"
+SHA384 = "2.16.840.1.101.3.4.2.2"
+SHA512 = "2.16.840.1.101.3.4.2.3"
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2"
 ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3"

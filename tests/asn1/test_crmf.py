@@ -39,8 +39,8 @@ def test_optional_parts_are_told() -> None:
 
 def test_template_fields_come_out_as_outside_a_template() -> None:
     fields = [
-        (0x80, b"\x02", "version", "800102"),
-        (0x81, b"\x05", "serialNumber", "810105"),
+        (0x80, b"\x02", "version", "020102"),
+        (0x81, b"\x05", "serialNumber", "020105"),
         (0xA2, b"", "signingAlg", "3000"),
         (0xA3, NAME, "issuer", "3000"),
         (0xA4, b"", "validity", "3000"),

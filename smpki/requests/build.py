@@ -10,15 +10,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from smpki.asn1 import der
+from smpki.asn1.algorithms import SIGNATURE_IDENTIFIERS
 from smpki.asn1.content_info import build_content_info
 from smpki.asn1.oids import BSI_CERT_REQ_MSGS
 from smpki.errors import RequestError
 from smpki.requests.keys import KeyTriple
 from smpki.requests.model import Purpose
-from smpki.requests.read import HASHES, read_messages, verify_package
+from smpki.requests.read import read_messages, verify_package
 
 _SHA256 = hashes.SHA256()
-_ALGORITHMS = {hash.name: algorithm for algorithm, hash in HASHES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def build_messages(
     :raises RequestError: ``request.names.invalid``, ``request.proof_of_possession.algorithm``, and for keys that may
         not be requested what :func:`read_messages` and :func:`verify_package` raise
     """
-    if hash.name not in _ALGORITHMS:
+    if hash.name not in SIGNATURE_IDENTIFIERS:
         raise RequestError(
             "request.proof_of_possession.algorithm",
             f"a proof of possession can't be made with {hash.name}",
@@ -89,7 +89,7 @@ def _message(
     )
     request = der.encode(der.SEQUENCE, der.encode_integer(int.from_bytes(key_id.digest, "big")), template)
     signature = der.encode(der.BIT_STRING, b"\x00", key.sign(request, ec.ECDSA(hash)))
-    return der.encode(der.SEQUENCE, request, der.encode(der.context(1), _ALGORITHMS[hash.name], signature))
+    return der.encode(der.SEQUENCE, request, der.encode(der.context(1), SIGNATURE_IDENTIFIERS[hash.name], signature))
 
 
 def _extensions(purpose: Purpose, names: RequestedNames) -> Iterator[x509.ExtensionType]:

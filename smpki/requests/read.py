@@ -8,28 +8,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.asn1 import crmf, der
-from smpki.asn1.ber import unwrap
-from smpki.asn1.content_info import read_content_info
-from smpki.asn1.oids import BSI_CERT_REQ_MSGS, ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512
+from smpki.asn1.algorithms import SIGNATURE_HASHES
+from smpki.asn1.oids import BSI_CERT_REQ_MSGS
 from smpki.errors import RequestError
 from smpki.policy.names import same_name
-from smpki.requests.armour import strip_armour
+from smpki.requests.envelope import malformed, open_envelope
 from smpki.requests.model import CertificateRequest, Purpose, RequestPackage, place_of
 from smpki.requests.public_key import read_public_key
 from smpki.requests.template import purpose_of, read_extensions, read_name
 
 MAX_SIZE = 64 * 1024
-"""Octets of a package in its armour; a real one has under 2,000."""
-
-HASHES = {
-    der.encode(der.SEQUENCE, der.encode_object_identifier(oid)): hash
-    for oid, hash in (
-        (ECDSA_WITH_SHA256, hashes.SHA256()),
-        (ECDSA_WITH_SHA384, hashes.SHA384()),
-        (ECDSA_WITH_SHA512, hashes.SHA512()),
-    )
-}
-"""Hash by the DER AlgorithmIdentifier of its ECDSA signature; without parameters (RFC 5758 section 3.2)."""
+"""Octets of a package in its armour; a real one has under 5,000."""
 
 _TEMPLATE = {"subject", "publicKey", "extensions"}
 
@@ -41,17 +30,7 @@ def read_package(data: bytes) -> RequestPackage:
     :raises RequestError: ``request.size``, ``request.armour.*``, ``request.encoding.*``,
         ``request.content_type.unsupported``, and all of :func:`read_messages`
     """
-    if len(data) > MAX_SIZE:
-        raise RequestError(
-            "request.size",
-            f"the package has {len(data)} octets; {MAX_SIZE} are read at most",
-            where="package",
-            hint="send one package of three requests, which takes about 2,000",
-        )
-    try:
-        content_type, content = read_content_info(unwrap(strip_armour(data)))
-    except der.DerError as error:
-        raise _malformed(error) from None
+    content_type, content = open_envelope(data, MAX_SIZE)
     if content_type != BSI_CERT_REQ_MSGS:
         raise RequestError(
             "request.content_type.unsupported",
@@ -75,7 +54,7 @@ def read_messages(data: bytes) -> RequestPackage:
     try:
         messages = crmf.split_messages(data)
     except der.DerError as error:
-        raise _malformed(error) from None
+        raise malformed(error) from None
     if len(messages) != len(Purpose):
         raise RequestError(
             "request.count",
@@ -112,7 +91,7 @@ def _read_request(index: int, element: der.Element, names: dict[bytes, x509.Name
     try:
         message = crmf.read_message(element)
     except der.DerError as error:
-        raise _malformed(error, place) from None
+        raise malformed(error, place) from None
     _check_fields(message, place)
     template = message.template
     extensions = read_extensions(template["extensions"], place)
@@ -176,7 +155,7 @@ def _read_proof(message: crmf.CertReqMsg, place: str) -> tuple[crmf.SigningProof
         raise _proof_refused(place, "kind", f"the proof of possession is {message.proof}, not a signature")
     if proof.has_input:
         raise _proof_refused(place, "input", "poposkInput is there although the template is complete")
-    hash = HASHES.get(proof.algorithm)
+    hash = SIGNATURE_HASHES.get(proof.algorithm)
     if hash is None:
         raise _proof_refused(place, "algorithm", "the signature algorithm is none that may be used")
     return proof, hash
@@ -214,15 +193,6 @@ def _check_against(earlier: dict[Purpose, CertificateRequest], request: Certific
                 where=f"{request.place}: subject",
                 hint="request all three certificates for one name (compared as RFC 5280 section 7.1 says)",
             )
-
-
-def _malformed(error: der.DerError, place: str = "package") -> RequestError:
-    return RequestError(
-        f"request.encoding.{error.rule}",
-        str(error),
-        where=place,
-        hint="send the package whole, as RFC 4211 and TR-03109-4 annex C define it; only the outer layers may be BER",
-    )
 
 
 def _proof_refused(place: str, rule: str, message: str) -> RequestError:

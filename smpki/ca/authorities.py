@@ -7,6 +7,7 @@ from smpki.ca.unit import load
 from smpki.errors import IssuingError
 from smpki.hsm.keystore import KeyStore
 from smpki.policy.model import CertificateType, EnvironmentName, HashName, Policy
+from smpki.policy.names import DistinguishedName
 
 _ISSUING = (CertificateType.ROOT, CertificateType.TLS_SIGNER, CertificateType.SUB_CA)
 
@@ -65,7 +66,7 @@ class Authorities:
             key=self._keys.key(key_id=bytes.fromhex(stored.token_key_id or "")),
             hash=self._hash(kind, stored),
             key_use_end=stored.key_use_end or stored.not_after,
-            root=self.issuer(above) if above else None,
+            root=DistinguishedName.from_x509(load(above).subject) if above else None,
         )
 
     def _hash(self, kind: CertificateType, stored: StoredCertificate) -> HashName:

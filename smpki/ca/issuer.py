@@ -29,7 +29,7 @@ class Issuer:
     :param key: its private key, in a token or in memory
     :param hash: the hash of its signatures
     :param key_use_end: after this moment the key signs no more certificates
-    :param root: the root above it, for the CRL that covers its own certificates; ``None`` when it is the root
+    :param root: name of the root above it, whose CRL covers its certificate; ``None`` when it is the root
     """
 
     kind: CertificateType
@@ -37,7 +37,7 @@ class Issuer:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     hash: HashName
     key_use_end: datetime
-    root: "Issuer | None" = None
+    root: DistinguishedName | None = None
 
     @cached_property
     def name(self) -> DistinguishedName:

@@ -104,7 +104,8 @@ class Maker:
         key = self.key(new, holder, window)
         plan = self._plan(holder, key.public_key(), issuer, window, self._keys.key_id(key))
         permit = self._preparer.prepare(plan, issuer)
-        return permit, Issuer(holder.kind, permit.unsigned, key, window.hash, plan.key_use_end, issuer)
+        root = issuer.root or issuer.name
+        return permit, Issuer(holder.kind, permit.unsigned, key, window.hash, plan.key_use_end, root)
 
     def for_key(self, issuer: Issuer, holder: Holder, public_key: ec.EllipticCurvePublicKey) -> Permit:
         """A certificate below ``issuer`` for a key that is not ours, or that has a certificate of its own already."""

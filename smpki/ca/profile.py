@@ -154,10 +154,8 @@ class Profiles:
         if rule.presence is not Presence.MANDATORY or issuer is None:
             return
         environment = self._policy.environments[self._environment]
-        source = (issuer.root or issuer) if rule.content == "root" else issuer
-        signer, generation = source.name, source.name.serial_number or 0
-        if rule.crl_issuer:
-            signer = crl_signer_name(source.name)
+        ca = (issuer.root or issuer.name) if rule.content == "root" else issuer.name
+        signer, generation = crl_signer_name(ca) if rule.crl_issuer else ca, ca.serial_number or 0
         value = x509.CRLDistributionPoints(
             [
                 x509.DistributionPoint(

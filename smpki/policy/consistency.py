@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import get_args
 
+from smpki.policy.document import Complaint
 from smpki.policy.model import (
     END_USERS,
     CertificateType,
@@ -15,8 +16,6 @@ from smpki.policy.model import (
     SignerClass,
     Window,
 )
-
-Complaint = tuple[tuple[str | int, ...], str]
 
 # a leap year and an ordinary one, so that calendar arithmetic is checked at its worst
 _STARTS = (datetime(2024, 2, 29, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC))

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, time
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from smpki.asn1 import der
 from smpki.policy.lint.finding import Finding, error
@@ -14,11 +13,6 @@ from smpki.policy.model import CertificateType, Policy
 _GENERALIZED_TIME = 0x18
 _EXPLICIT_VERSION = 0xA0
 _FIRST_YEAR_OF_GENERALIZED_TIME = 2050
-_EXTENSIONS = 0xA3
-HOLDER_EXTENSIONS = (ExtensionOID.SUBJECT_KEY_IDENTIFIER, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-"""The extensions that speak of the holder; all others are the same in all certificates of an issuer for one purpose."""
-
-_OF_HOLDER = tuple(der.encode_object_identifier(oid.dotted_string) for oid in HOLDER_EXTENSIONS)
 _UNIQUE_IDS = {0x81: "issuerUniqueID", 0x82: "subjectUniqueID"}
 
 
@@ -27,6 +21,7 @@ class Encoded(NamedTuple):
 
     :param head: the fields before the issuer but for the serial number: version and signature algorithm
     :param others: the fields behind the key
+    :param up_to_key: all fields before ``others``
     """
 
     head: tuple[bytes, ...]
@@ -35,6 +30,7 @@ class Encoded(NamedTuple):
     subject: bytes
     public_key_info: bytes
     others: tuple[bytes, ...]
+    up_to_key: bytes
 
     @classmethod
     def of(cls, body: bytes) -> "Encoded":
@@ -42,44 +38,22 @@ class Encoded(NamedTuple):
 
         :param body: as it stands in a certificate that pyca has read
         """
-        at, _ = der.span(body, 0, "TBSCertificate")
-        fields = _split(body, at)
+        start, _ = der.span(body, 0, "TBSCertificate")
+        fields = split(body, start)
         version = fields[:1] if fields[0][0] == _EXPLICIT_VERSION else []
         _serial, algorithm, issuer, validity, subject, public_key_info, *others = fields[len(version) :]
-        return cls((*version, algorithm), issuer, validity, subject, public_key_info, tuple(others))
-
-    def shared(self) -> tuple[bytes, ...]:
-        """What certificates of one issuer for one purpose, made at one time, have in common.
-
-        That is all but the serial number, the subject, the point of the key, and the two extensions that speak of its
-        holder: SubjectKeyIdentifier and SubjectAltName.
-        """
-        at, _ = der.span(self.public_key_info, 0, "SubjectPublicKeyInfo")
-        _, stop = der.span(self.public_key_info, at, "SubjectPublicKeyInfo")
-        parts = [*self.head, self.issuer, self.validity, self.public_key_info[:stop]]
-        for field in self.others:
-            if field[0] != _EXTENSIONS:
-                parts.append(field)
-                continue
-            at, _ = der.span(field, 0, "extensions")
-            at, _ = der.span(field, at, "extensions")
-            parts += [each for each in _split(field, at) if not each.startswith(_OF_HOLDER, _oid_of(each))]
-        return tuple(parts)
+        up_to_key = body[start : len(body) - sum(map(len, others))]
+        return cls((*version, algorithm), issuer, validity, subject, public_key_info, tuple(others), up_to_key)
 
 
-def _split(data: bytes, at: int) -> list[bytes]:
-    """The encoded elements from ``at`` to the end."""
+def split(data: bytes, at: int) -> list[bytes]:
+    """The encoded elements from ``at`` to the end; ``data`` as in :meth:`Encoded.of`."""
     found = []
     while at < len(data):
         _, stop = der.span(data, at, "TBSCertificate")
         found.append(data[at:stop])
         at = stop
     return found
-
-
-def _oid_of(extension: bytes) -> int:
-    """Where the object identifier of an extension begins."""
-    return der.span(extension, 0, "Extension")[0]
 
 
 def serial_number_findings(certificate: x509.Certificate) -> Iterator[Finding]:

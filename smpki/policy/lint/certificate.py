@@ -10,6 +10,7 @@ from smpki.policy.lint.extensions import extension_findings, holder_extension_fi
 from smpki.policy.lint.finding import Finding, error
 from smpki.policy.lint.issuer import facts_of, issuer_findings, unknown_issuer_findings
 from smpki.policy.lint.keys import encoding_findings, public_key_findings
+from smpki.policy.lint.shared import part, with_extensions
 from smpki.policy.lint.subject import lint_subject
 from smpki.policy.lint.surroundings import Surroundings
 from smpki.policy.model import CertificateType, EnvironmentName, Policy, PurposeName
@@ -76,9 +77,11 @@ class Linter:
             issuer = certificate
         if issuer is not self._issuer or len(self._sound) == _MOST_SHARED:
             self._issuer, self._sound = issuer, set()
-        shared = kind, purpose, certificate.signature_algorithm_oid, *encoded.shared()
+        parted = part(encoded)
+        shared = kind, purpose, certificate.signature_algorithm_oid, *parted.shared
         if shared in self._sound:
-            return tuple(self._holder_findings(certificate, encoded, kind, purpose))
+            own = with_extensions(encoded, parted.own_extensions)
+            return tuple(self._own_findings(own, encoded, kind, purpose))
         found = tuple(self._findings(certificate, encoded, kind, purpose, issuer))
         if not found:
             self._sound.add(shared)
@@ -114,10 +117,10 @@ class Linter:
             surroundings = Surroundings(policy, environment, key, facts.key_identifier if facts else None)
             yield from extension_findings(extensions, policy.profile(kind, purpose), surroundings)
 
-    def _holder_findings(
+    def _own_findings(
         self, certificate: x509.Certificate, encoded: Encoded, kind: CertificateType, purpose: PurposeName
     ) -> Iterator[Finding]:
-        """:meth:`_findings` without the rules for what :meth:`Encoded.shared` gives."""
+        """:meth:`_findings` without the rules for what it shares with others."""
         yield from serial_number_findings(certificate)
         yield from self._subject_findings(certificate, encoded.subject, kind)
         key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)

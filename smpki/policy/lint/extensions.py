@@ -9,9 +9,9 @@ from cryptography.x509.oid import ExtensionOID
 
 from smpki.policy.lint import contents
 from smpki.policy.lint.alternative_names import alternative_name_findings
-from smpki.policy.lint.body import HOLDER_EXTENSIONS
 from smpki.policy.lint.distribution_points import crl_distribution_points_findings
 from smpki.policy.lint.finding import Finding, error
+from smpki.policy.lint.shared import HOLDER_EXTENSIONS
 from smpki.policy.lint.surroundings import Surroundings
 from smpki.policy.model import ExtensionRule, Presence, Profile
 

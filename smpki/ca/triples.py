@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from cryptography import x509
 
+from smpki.ca.examiner import Examined, Examiner, verify
 from smpki.ca.issuer import Issuer
 from smpki.ca.permit import Permit, Preparer
 from smpki.ca.profile import Plan
@@ -16,13 +17,10 @@ from smpki.ca.store.store import Store, StoreView
 from smpki.ca.unit import Unit, issue_units
 from smpki.errors import IssuingError, RequestError, SmpkiError, TokenError
 from smpki.policy.decide import key_use_end, validity
-from smpki.policy.lint.classify import default_kind
-from smpki.policy.lint.finding import Severity
-from smpki.policy.lint.request import lint_request
 from smpki.policy.model import CertificateType, EnvironmentName, Policy
 from smpki.policy.names import DistinguishedName
 from smpki.requests.model import CertificateRequest, RequestPackage
-from smpki.requests.read import read_package, verify_package
+from smpki.requests.submission import Submission, read_submission
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,22 +61,12 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Sound:
-    """A package that the policy has nothing against."""
-
-    package: RequestPackage
-    kind: CertificateType
-    subject: DistinguishedName
-
-
-@dataclass(frozen=True)
 class _Grant:
     """A package that may be granted, all but recorded and signed."""
 
     order: Order
+    examined: Examined
     unit: Unit
-    holder: tuple[str, str]
-    digest: str
 
 
 class TripleDesk:
@@ -102,12 +90,12 @@ class TripleDesk:
         clock: Callable[[], datetime],
     ) -> None:
         self._policy = policy
-        self._environment = environment
         self._issuer = issuer
         self._store = store
         self._preparer = preparer
         self._serials = serials
         self._clock = clock
+        self._examiner = Examiner(policy, environment, store, clock)
 
     def issue(self, orders: Sequence[Order]) -> list[Outcome]:
         """Grant packages; those of different subjects share two transactions, but each stands and falls alone.
@@ -125,9 +113,7 @@ class TripleDesk:
                 self._store.record(_refusal(order, why))
         return [outcomes[index] for index in range(len(orders))]
 
-    def _answer(
-        self, orders: Sequence[Order], packages: Mapping[int, RequestPackage], now: datetime
-    ) -> dict[int, Outcome]:
+    def _answer(self, orders: Sequence[Order], packages: Mapping[int, Submission], now: datetime) -> dict[int, Outcome]:
         """Packages of different subjects: what was granted before gets its certificates again, the rest is granted.
 
         Every step is taken for all packages before the next one begins. What a step needs then stays in the processor's
@@ -136,15 +122,17 @@ class TripleDesk:
         known = self._store.issued_for_each({package.digest.hex() for package in packages.values()})
         standings = self._store.standings([_subject_key(package) for package in packages.values()], now)
         outcomes: dict[int, Outcome] = {}
-        fresh: dict[int, RequestPackage] = {}
+        fresh: dict[int, Submission] = {}
         for index, package in packages.items():
             if certificates := known.get(package.digest.hex()):
                 outcomes[index] = Outcome(orders[index].name, "known", certificates)
             else:
                 fresh[index] = package
-        sound, unsound = _each(orders, fresh, lambda order, package: self._look(order, package, now))
-        proven, unproven = _each(orders, sound, _verify)
-        grants, ungranted = _each(orders, proven, lambda order, request: self._prepare(order, request, standings, now))
+        sound, unsound = _each(orders, fresh, lambda order, package: self._examine(order, package, now))
+        proven, unproven = _each(orders, sound, _verified)
+        grants, ungranted = _each(
+            orders, proven, lambda order, examined: self._prepare(order, examined, standings, now)
+        )
         return outcomes | unsound | unproven | ungranted | self._issue(grants, now)
 
     def _issue(self, grants: Mapping[int, _Grant], now: datetime) -> dict[int, Outcome]:
@@ -159,7 +147,7 @@ class TripleDesk:
                     index: one for key, grant in grants.items() for index, one in self._issue({key: grant}, now).items()
                 }
             ((index, grant),) = grants.items()
-            if certificates := self._store.issued_for(grant.digest):  # it was faster with this very package
+            if certificates := self._store.issued_for(grant.examined.digest):  # it was faster with this very package
                 return {index: Outcome(grant.order.name, "known", certificates)}
             return {index: _refused(grant.order, error)}
         except TokenError as error:
@@ -171,44 +159,52 @@ class TripleDesk:
 
     def _sign(self, grants: Sequence[_Grant], now: datetime) -> list[Issued]:
         def nobody_was_faster(view: StoreView) -> None:
-            standings = view.standings([grant.holder[0] for grant in grants], now)
+            standings = view.standings([grant.examined.holder[0] for grant in grants], now)
+            signers = {signer.serial for grant in grants for signer in grant.examined.signers}
+            for state in view.revoked_among(signers).values():
+                raise IssuingError(
+                    "issuing.signer.revoked",
+                    "the signer's certificate was revoked or suspended while the package was examined",
+                    where=state.serial,
+                    hint="sign with a key whose certificate is in force",
+                )
             for grant in grants:
-                standing = standings.get(grant.holder, Standing())
-                self._number(grant.order, standing, CertificateType(grant.holder[1]))
+                self._examiner.number(grant.examined, standings.get(grant.examined.holder, Standing()))
 
         return issue_units(self._store, [grant.unit for grant in grants], nobody_was_faster)
 
-    def _look(self, order: Order, package: RequestPackage, now: datetime) -> _Sound:
+    def _examine(self, order: Order, submission: Submission, now: datetime) -> Examined:
         self._issuer.check_usable(now)
-        kind = self._kind(order, package)
-        return _Sound(package, kind, self._lint(package, kind))
+        return self._examiner.examine(submission, order.role, again=order.again)
 
     def _prepare(
-        self, order: Order, request: _Sound, standings: Mapping[tuple[str, str], Standing], now: datetime
+        self, order: Order, examined: Examined, standings: Mapping[tuple[str, str], Standing], now: datetime
     ) -> _Grant:
-        package, kind, subject = request.package, request.kind, request.subject
-        holder = (subject.key(), kind.value)
-        standing = standings.get(holder, Standing())
-        number = self._number(order, standing, kind)
-        subject = subject.with_serial_number(number)
-        permits = self._permits(package, kind, subject, now)
-        digest = package.digest.hex()
+        kind = examined.kind
+        standing = standings.get(examined.holder, Standing())
+        number = self._examiner.number(examined, standing)
+        subject = examined.subject.with_serial_number(number)
+        permits = self._permits(examined.package, kind, subject, now)
         detail: dict[str, object] = {
             "role": kind.value,
             "sub_ca": self._issuer.name.common_name,
-            "package": digest,
+            "package": examined.digest,
             "serials": [permit.serial for permit in permits],
             "number": number,
         }
-        if overrides := list(_overrides(kind, standing)):
+        if overrides := list(_overrides(order, examined, standing)):
             detail["override"] = overrides
+        if examined.signers:
+            detail["signed_by"] = [signer.serial for signer in examined.signers]
+        if examined.supersedes:
+            detail["supersedes"] = [old.serial for old in examined.supersedes]
         unit = Unit(
             permits,
             AuditEntry(action="issue", outcome="done", subject=subject.common_name, detail=detail),
             GrantedRequest(
-                digest=digest,
+                digest=examined.digest,
                 received_at=now,
-                kind="initial",
+                kind=examined.submission.kind,
                 subject_cn=subject.common_name,
                 role=kind.value,
                 sub_ca=self._issuer.name.common_name,
@@ -217,70 +213,15 @@ class TripleDesk:
             ),
             Participant(
                 subject_cn=subject.common_name,
-                subject_key=holder[0],
+                subject_key=examined.holder[0],
                 role=kind.value,
                 organisation=subject.get("O") or "",
                 ou=subject.get("OU"),
                 country=subject.get("C"),
             ),
+            examined.supersedes,
         )
-        return _Grant(order, unit, holder, digest)
-
-    def _kind(self, order: Order, package: RequestPackage) -> CertificateType:
-        kind = order.role or default_kind(package.subject)
-        if kind is None or not kind.is_end_user:
-            raise RequestError(
-                "request.role.unknown",
-                "the subject's CN does not say which role it asks for",
-                where="subject",
-                hint="name it: --role emt, gwa, gwh, smgw-g or smgw-w",
-            )
-        if kind.is_gateway and self._policy.issuing.unauthorised_gateway_package.value == "refuse":
-            raise RequestError(
-                "request.authorisation.missing",
-                "a gateway's package needs the authorisation of its manufacturer or administrator",
-                hint="let the GWH (Guetesiegel) or the GWA (Wirk) authorise the package",
-            )
-        return kind
-
-    def _lint(self, package: RequestPackage, kind: CertificateType) -> DistinguishedName:
-        for request in package.requests:
-            found = lint_request(
-                request.subject,
-                request.public_key,
-                request.extensions,
-                request.hash,
-                kind,
-                request.purpose.value,
-                self._policy,
-                self._environment,
-            )
-            for finding in found:
-                if finding.severity is Severity.ERROR:
-                    hint = f"see what a {kind} may ask for: smpki policy show {kind}"
-                    raise RequestError(finding.code, finding.message, where=request.place, hint=hint)
-        return DistinguishedName.from_x509(package.subject)
-
-    def _number(self, order: Order, standing: Standing, kind: CertificateType) -> int | None:
-        """The DN serialNumber that the CA sets (TR-03109-4): first, next, or always 0 for a Guetesiegel."""
-        if standing.pending:
-            raise IssuingError(
-                "issuing.subject.in_progress",
-                "another process is issuing to this subject right now",
-                where="subject",
-                hint="try again when it is done",
-            )
-        if standing.valid_until is not None and not order.again:
-            raise IssuingError(
-                "issuing.subject.has_triple",
-                f"the subject has a triple that is valid until {standing.valid_until:%Y-%m-%d}",
-                where="subject",
-                hint="let the holder renew it, or issue the next number with --again",
-            )
-        first = self._policy.certificates[kind].name.first_serial_number.value
-        if first == 0 or standing.highest is None:
-            return first
-        return standing.highest + 1
+        return _Grant(order, examined, unit)
 
     def _permits(
         self, package: RequestPackage, kind: CertificateType, subject: DistinguishedName, now: datetime
@@ -304,17 +245,17 @@ class TripleDesk:
         return tuple(self._preparer.prepare(plan, self._issuer) for plan in plans)
 
 
-def _read(order: Order) -> RequestPackage:
+def _read(order: Order) -> Submission:
     if order.fault:
         raise RequestError(
             "batch.line", order.fault, where=order.name, hint="see the schema of issue-batch in the docs"
         )
-    return read_package(order.data)
+    return read_submission(order.data)
 
 
-def _verify(order: Order, request: _Sound) -> _Sound:
-    verify_package(request.package)
-    return request
+def _verified(order: Order, examined: Examined) -> Examined:
+    verify(examined)
+    return examined
 
 
 def _each(
@@ -331,7 +272,7 @@ def _each(
     return done, refused
 
 
-def _turns(packages: Mapping[int, RequestPackage]) -> Iterator[dict[int, RequestPackage]]:
+def _turns(packages: Mapping[int, Submission]) -> Iterator[dict[int, Submission]]:
     """Packages of one subject take turns, for what becomes of the second depends on the first."""
     waiting = dict(packages)
     while waiting:
@@ -341,12 +282,11 @@ def _turns(packages: Mapping[int, RequestPackage]) -> Iterator[dict[int, Request
         yield {index: waiting.pop(index) for index in turn.values()}
 
 
-def _overrides(kind: CertificateType, standing: Standing) -> Iterator[str]:
+def _overrides(order: Order, examined: Examined, standing: Standing) -> Iterator[str]:
     """What the operator decides against the rule; the audit says so."""
-    if standing.valid_until is not None:
+    if order.again and standing.valid_until is not None:
         yield "a further triple for a subject with a valid one"
-    if kind.is_gateway:
-        yield "a gateway's package without authorisation"
+    yield from examined.overrides
 
 
 def _requested_names(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
@@ -356,9 +296,9 @@ def _requested_names(request: CertificateRequest) -> x509.SubjectAlternativeName
     return None
 
 
-def _subject_key(package: RequestPackage) -> str:
+def _subject_key(submission: Submission) -> str:
     try:
-        return DistinguishedName.from_x509(package.subject).key()
+        return DistinguishedName.from_x509(submission.package.subject).key()
     except SmpkiError:
         return ""  # the lint refuses it in a moment, with the reason
 

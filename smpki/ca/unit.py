@@ -32,12 +32,14 @@ class Unit:
     :param audit: the entry that stands for the unit; it is stored with the certificates
     :param request: the package that is granted, if one is
     :param participant: who gets the certificates, if it is not the PKI itself
+    :param supersedes: certificates that are revoked as superseded, with the unit
     """
 
     permits: tuple[Permit, ...]
     audit: AuditEntry
     request: GrantedRequest | None = None
     participant: Participant | None = None
+    supersedes: tuple[StoredCertificate, ...] = ()
 
     @property
     def intents(self) -> tuple[Intent, ...]:
@@ -86,6 +88,7 @@ def _sign(unit: Unit) -> Issued:
         certificates=tuple(_stored(permit, permit.sign(), unit.request) for permit in unit.permits),
         request=unit.request,
         participant=unit.participant,
+        supersedes=unit.supersedes,
     )
 
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, func, literal_column, select
 
 from smpki.ca.store.records import ListedCertificate, OpenIntent, Page, Standing, StoredCertificate
-from smpki.ca.store.tables import certificate, intent, revocation
+from smpki.ca.store.tables import certificate, intent, participant, revocation
 from smpki.db.types import UtcTime
 from smpki.errors import StoreError
 
-_C, _I, _R = certificate.c, intent.c, revocation.c
+_C, _I, _P, _R = certificate.c, intent.c, participant.c, revocation.c
 _LISTED = [column for column in _C if column.name not in ("id", "der")]
 _STORED = [*_LISTED, _C.der]
 _INTENDED = intent.join(certificate, _C.serial == _I.serial)
@@ -105,6 +105,10 @@ class Lists(ABC):
         query = select(*_STORED).where(_C.token_key_id.is_not(None), *_filters(kind=kind, subject_cn=cn))
         return tuple(sorted(self._certificates(query), key=_by_age, reverse=True))
 
+    def of_kinds(self, kinds: Collection[str]) -> tuple[StoredCertificate, ...]:
+        """All certificates of these kinds in the order in which they were stored; for those of CAs, which are few."""
+        return tuple(self._certificates(select(*_STORED).where(_C.kind.in_(kinds)).order_by(_C.id)))
+
     def page(
         self,
         *,
@@ -145,6 +149,12 @@ class Lists(ABC):
                 (key, kind): Standing(highest=highest, valid_until=until, pending=bool(pending))
                 for key, kind, highest, until, pending in connection.execute(_STANDINGS, values)
             }
+
+    def administrator(self, subject_key: str) -> str | None:
+        """CN of the administrator in charge of a gateway; ``None`` before its first Wirk triple."""
+        query = select(_P.ou).where(_P.subject_key == subject_key, _P.role == "smgw-w")
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
 
     def open_intents(self) -> tuple[OpenIntent, ...]:
         """Intents of processes that run, or that nobody has recovered yet."""

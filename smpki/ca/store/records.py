@@ -133,11 +133,15 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """What one request, or one act of the operator, brought forth; all of it is stored or nothing."""
+    """What one request, or one act of the operator, brought forth; all of it is stored or nothing.
+
+    :param supersedes: older certificates that are revoked as superseded in the same transaction
+    """
 
     certificates: tuple[StoredCertificate, ...]
     request: GrantedRequest | None = None
     participant: Participant | None = None
+    supersedes: tuple[StoredCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

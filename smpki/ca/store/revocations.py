@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Executable, bindparam, delete, insert
 
 from smpki.ca.store.audit import AuditChain, AuditTransaction
 from smpki.ca.store.lists import Lists
-from smpki.ca.store.records import AuditEntry
+from smpki.ca.store.records import AuditEntry, StoredCertificate
 from smpki.ca.store.tables import revocation
 from smpki.db.engine import reading
 from smpki.db.types import UtcTime
@@ -60,7 +60,7 @@ class Revocations:
     def among(self, serials: Collection[str]) -> Mapping[str, Revocation]:
         """Which of these certificates are revoked or suspended, by serial number."""
         with reading(self._engine) as connection:
-            return _among(connection, serials)
+            return revoked_among(connection, serials)
 
     @contextmanager
     def changing(self) -> Iterator["RevocationChange"]:
@@ -85,7 +85,7 @@ class RevocationChange(Lists):
 
     def among(self, serials: Collection[str]) -> Mapping[str, Revocation]:
         """As :meth:`Revocations.among`."""
-        return _among(self._connection, serials)
+        return revoked_among(self._connection, serials)
 
     def overdue(self, at: datetime) -> tuple[Revocation, ...]:
         """What was suspended until a moment before ``at``, of certificates that are not expired by then."""
@@ -119,7 +119,7 @@ def refuse_revoked_issuers(connection: Connection, issuers: Iterable[str | None]
     :param issuers: serial numbers of their certificates; None stands for a root's own
     :raises IssuingError: ``issuing.issuer.revoked``
     """
-    for one in _among(connection, {serial for serial in issuers if serial}).values():
+    for one in revoked_among(connection, {serial for serial in issuers if serial}).values():
         raise IssuingError(
             "issuing.issuer.revoked",
             f"the certificate of the CA was revoked on {one.since:%Y-%m-%d} ({one.reason})",
@@ -128,7 +128,31 @@ def refuse_revoked_issuers(connection: Connection, issuers: Iterable[str | None]
         )
 
 
-def _among(connection: Connection, serials: Collection[str]) -> Mapping[str, Revocation]:
+def supersede(connection: Connection, old: Iterable[StoredCertificate], now: datetime) -> None:
+    """Revoke certificates whose place is taken by others, those that are not revoked for good yet."""
+    found = {one.serial: one for one in old}
+    states = revoked_among(connection, found)
+    suspended = [serial for serial, state in states.items() if state.suspended_until is not None]
+    if suspended:
+        connection.execute(_REVOKE_FOR_GOOD, [{"this": serial, "new_reason": "superseded"} for serial in suspended])
+    fresh = [
+        Revocation(
+            serial=one.serial,
+            issuer_serial=one.issuer_serial or "",
+            kind=one.kind,
+            not_after=one.not_after,
+            since=now.replace(microsecond=0),
+            reason="superseded",
+        )
+        for one in found.values()
+        if one.serial not in states
+    ]
+    if fresh:
+        connection.execute(_INSERT, [asdict(one) for one in fresh])
+
+
+def revoked_among(connection: Connection, serials: Collection[str]) -> Mapping[str, Revocation]:
+    """Which of these certificates are revoked or suspended, by serial number."""
     if not serials:
         return {}
     rows = connection.execute(_AMONG, {"serials": list(serials)}).mappings()

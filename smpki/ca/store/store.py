@@ -1,6 +1,6 @@
 """The CA's store: intents before signatures, results after them, each in one durable transaction."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import cached_property
@@ -21,7 +21,7 @@ from smpki.ca.store.records import (
     Participant,
     StoredCertificate,
 )
-from smpki.ca.store.revocations import Revocations, refuse_revoked_issuers
+from smpki.ca.store.revocations import Revocation, Revocations, refuse_revoked_issuers, revoked_among, supersede
 from smpki.ca.store.tables import certificate, intent, participant, request
 from smpki.db.engine import reading, writing
 from smpki.errors import StoreError
@@ -55,6 +55,10 @@ class StoreView(Lists):
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return nullcontext(self._connection)
+
+    def revoked_among(self, serials: Collection[str]) -> Mapping[str, Revocation]:
+        """Which of these certificates are revoked or suspended, by serial number."""
+        return revoked_among(self._connection, serials)
 
 
 class Store(Lists):
@@ -135,6 +139,7 @@ class Store(Lists):
                 connection.execute(_INSERT_REQUESTS, [_row(one) for one in requests])
             if certificates:
                 connection.execute(_INSERT_CERTIFICATES, [_row(one) for one in certificates])
+            supersede(connection, [one for each in issued for one in each.supersedes], self._chain.now())
             _add_participants(connection, [each.participant for each in issued if each.participant], self._chain.now())
             self._close(connection, _CLOSE_ISSUED, [one.serial for one in certificates], {self._owner.name})
             transaction.append(audit)
@@ -177,6 +182,19 @@ class Store(Lists):
         for owner in dead:
             self._owner.forget(owner)
         return found
+
+    def hand_over(self, gateways: Collection[str], new_admin: str, audit: AuditEntry) -> None:
+        """Put gateways into the charge of another administrator (UpdateDeviceAdmin).
+
+        :param gateways: their ``subject_key``
+        :param new_admin: CN of the administrator
+        """
+        with self._chain.transaction(self._engine) as transaction:
+            of_gateway = (participant.c.subject_key == bindparam("gateway"), participant.c.role == "smgw-w")
+            change = update(participant).where(*of_gateway)
+            rows = [{"gateway": gateway, "admin": new_admin} for gateway in gateways]
+            transaction.connection.execute(change.values(ou=bindparam("admin")), rows)
+            transaction.append([audit])
 
     def record(self, entry: AuditEntry) -> None:
         """Add one audit entry of its own, such as a refusal; it does not need the token.

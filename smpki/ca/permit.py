@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from smpki.asn1 import der
+from smpki.asn1.signed import assemble
 from smpki.ca.issuer import HASHES, Issuer
-from smpki.ca.profile import SIGNATURE_ALGORITHMS, Plan, Profiles
+from smpki.ca.profile import Plan, Profiles
 from smpki.ca.store.records import serial_text
 from smpki.errors import IssuingError
 from smpki.policy.lint.certificate import Linter
@@ -126,14 +126,3 @@ class Preparer:
                 hint="the certificate would break the policy: change the request, or the policy",
             )
         return Permit(plan, issuer, unsigned, tbs, key, hash_name)
-
-
-def assemble(tbs: bytes, hash_name: HashName, signature: bytes) -> bytes:
-    """Put a certificate together from what was signed and the signature (RFC 5280 4.1).
-
-    :param tbs: DER TBSCertificate
-    :param signature: DER ECDSA-Sig-Value (TR-03111 5.2.2)
-    """
-    return der.encode(
-        der.SEQUENCE, tbs, SIGNATURE_ALGORITHMS[hash_name], der.encode(der.BIT_STRING, b"\x00", signature)
-    )

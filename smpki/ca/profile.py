@@ -1,9 +1,9 @@
 """What goes into a certificate: the profile of the policy, filled in (TR-03109-4 annex A)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from smpki.asn1 import der
-from smpki.asn1.oids import ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512
+from smpki.asn1.algorithms import SIGNATURE_IDENTIFIERS
+from smpki.asn1.signed import encode_extension, encode_time
 from smpki.ca.issuer import Issuer, crl_addresses
 from smpki.policy.model import (
     BasicConstraintsRule,
@@ -28,16 +29,7 @@ from smpki.policy.model import (
 )
 from smpki.policy.names import DistinguishedName
 
-SIGNATURE_ALGORITHMS: Mapping[HashName, bytes] = {
-    "sha256": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA256)),
-    "sha384": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA384)),
-    "sha512": der.encode(der.SEQUENCE, der.encode_object_identifier(ECDSA_WITH_SHA512)),
-}
-"""The DER AlgorithmIdentifier of ECDSA with each hash; without parameters (RFC 5758 3.2)."""
-
 _VERSION_3 = der.encode(der.context(0), der.encode_integer(2))
-_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
-_TRUE = der.encode(0x01, b"\xff")
 _PURPOSES = {"client_auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server_auth": ExtendedKeyUsageOID.SERVER_AUTH}
 
 
@@ -91,11 +83,11 @@ class Profiles:
         key_identifier = x509.SubjectKeyIdentifier.from_public_key(plan.public_key)
         constant = self._constant_for(plan, issuer, key_identifier)
         subject = _encoded_name(plan.subject)
-        alternative_names = b"" if plan.alternative_names is None else _encoded(plan.alternative_names)
+        alternative_names = b"" if plan.alternative_names is None else encode_extension(plan.alternative_names)
         extensions = der.encode(
             der.SEQUENCE,
             constant.authority_key_identifier,
-            _encoded(key_identifier),
+            encode_extension(key_identifier),
             constant.before_names,
             alternative_names,
             constant.after_names,
@@ -104,9 +96,9 @@ class Profiles:
             der.SEQUENCE,
             _VERSION_3,
             der.encode_integer(plan.serial),
-            SIGNATURE_ALGORITHMS[hash_name],
+            SIGNATURE_IDENTIFIERS[hash_name],
             constant.issuer_name or subject,
-            der.encode(der.SEQUENCE, _encoded_time(plan.not_before), _encoded_time(plan.not_after)),
+            der.encode(der.SEQUENCE, encode_time(plan.not_before), encode_time(plan.not_after)),
             subject,
             plan.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             der.encode(der.context(3), extensions),
@@ -136,9 +128,9 @@ class Profiles:
         ]
         return _Constant(
             issuer_name=issuer.certificate.subject.public_bytes() if issuer else None,
-            authority_key_identifier=_encoded(x509.AuthorityKeyIdentifier(authority_key.digest, None, None)),
-            before_names=b"".join(_encoded(extension.value, extension.critical) for extension in before),
-            after_names=b"".join(_encoded(extension.value, extension.critical) for extension in after),
+            authority_key_identifier=encode_extension(x509.AuthorityKeyIdentifier(authority_key.digest, None, None)),
+            before_names=b"".join(encode_extension(extension.value, extension.critical) for extension in before),
+            after_names=b"".join(encode_extension(extension.value, extension.critical) for extension in after),
         )
 
     def _policies(self, rule: CertificatePoliciesRule, issuer_uri: str) -> "_Extensions":
@@ -189,26 +181,10 @@ class _Constant:
     after_names: bytes
 
 
-def _encoded(value: x509.ExtensionType, critical: bool = False) -> bytes:
-    """An Extension (RFC 5280 4.1)."""
-    content = der.encode(der.OCTET_STRING, value.public_bytes())
-    return der.encode(der.SEQUENCE, _encoded_oid(value.oid.dotted_string), _TRUE if critical else b"", content)
-
-
-def _encoded_time(moment: datetime) -> bytes:
-    """A UTCTime until 2049, a GeneralizedTime from then on (RFC 5280 4.1.2.5)."""
-    if moment.year < 2050:
-        return der.encode(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
-    return der.encode(_GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
-
-
 @lru_cache(maxsize=16)
 def _encoded_name(name: DistinguishedName) -> bytes:
     """The three certificates of a triple have one name."""
     return name.to_x509().public_bytes()
-
-
-_encoded_oid = cache(der.encode_object_identifier)
 
 
 def crl_signer_name(root: DistinguishedName) -> DistinguishedName:

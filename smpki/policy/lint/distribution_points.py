@@ -27,11 +27,12 @@ def crl_distribution_points_findings(
         if not point.full_name:
             yield error(f"{at}.full_name", "a distribution point has no full name")
         for name in point.full_name or ():
-            yield from _address(name, at)
+            yield from address_findings(name, at)
         yield from _crl_issuer(point.crl_issuer, rule, at, surroundings)
 
 
-def _address(name: x509.GeneralName, at: str) -> Iterator[Finding]:
+def address_findings(name: x509.GeneralName, at: str) -> Iterator[Finding]:
+    """One address of a CRL."""
     if not isinstance(name, x509.UniformResourceIdentifier):
         yield error(f"{at}.kind", f"an address is a {type(name).__name__}, not a URI")
         return

@@ -1,22 +1,23 @@
 """The PKI as its operator sees it: one object per process that holds store, keys, policy and clock together."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from smpki.ca.audited import audited
 from smpki.ca.authorities import Authorities
+from smpki.ca.crl import CrlDesk
 from smpki.ca.making import Maker
 from smpki.ca.permit import Preparer
+from smpki.ca.revocation import RevocationDesk
 from smpki.ca.roots import Roots
 from smpki.ca.serials import SerialNumbers
-from smpki.ca.store.records import AuditEntry, StoredCertificate
+from smpki.ca.store.records import StoredCertificate
 from smpki.ca.store.store import Store
 from smpki.ca.sub_cas import SubCaOrder, SubCas, read_requests
 from smpki.ca.triples import Order, Outcome, TripleDesk
-from smpki.errors import SmpkiError, StoreError
 from smpki.hsm.keystore import KeyStore
 from smpki.policy.model import EnvironmentName, Policy
 
@@ -50,17 +51,17 @@ class Pki:
 
     def create_root(self, generation: str | None = None) -> tuple[StoredCertificate, ...]:
         """Make the root and what stands beside it. See :meth:`Roots.create`; a refusal is audited."""
-        with self._audited("init", self.policy.environments[self.environment].root_common_name.value):
+        with audited(self.store, "init", self.policy.environments[self.environment].root_common_name.value):
             return Roots(self._maker, self.authorities).create(generation)
 
     def renew_root(self, generation: str | None = None) -> tuple[StoredCertificate, ...]:
         """Make the next root and the link to it. See :meth:`Roots.renew`; a refusal is audited."""
-        with self._audited("root-renew", self.policy.environments[self.environment].root_common_name.value):
+        with audited(self.store, "root-renew", self.policy.environments[self.environment].root_common_name.value):
             return Roots(self._maker, self.authorities).renew(generation)
 
     def create_sub_ca(self, order: SubCaOrder) -> tuple[StoredCertificate, ...]:
         """Make or renew a Sub-CA. See :meth:`SubCas.create`; a refusal is audited."""
-        with self._audited("issue-sub-ca", order.organisation):
+        with audited(self.store, "issue-sub-ca", order.organisation):
             return SubCas(self._maker, self.authorities).create(order)
 
     def certify_sub_ca(self, order: SubCaOrder, requests: bytes) -> tuple[StoredCertificate, ...]:
@@ -68,7 +69,7 @@ class Pki:
 
         :param requests: two PKCS#10 requests, see :func:`smpki.ca.sub_cas.read_requests`
         """
-        with self._audited("issue-sub-ca", order.organisation):
+        with audited(self.store, "issue-sub-ca", order.organisation):
             keys = read_requests(requests, f"{order.organisation}.CA")
             return SubCas(self._maker, self.authorities).certify(order, keys)
 
@@ -78,7 +79,7 @@ class Pki:
         :param sub_ca: its CN
         :raises IssuingError: ``issuing.issuer.unknown``, audited
         """
-        with self._audited("issue", sub_ca):
+        with audited(self.store, "issue", sub_ca):
             return TripleDesk(
                 self.policy,
                 self.environment,
@@ -92,6 +93,16 @@ class Pki:
     def issue(self, orders: Sequence[Order], sub_ca: str) -> list[Outcome]:
         """Grant packages at a Sub-CA's counter. See :meth:`TripleDesk.issue`."""
         return self.desk(sub_ca).issue(orders)
+
+    @cached_property
+    def revocations(self) -> RevocationDesk:
+        """Where certificates are revoked, suspended and resumed."""
+        return RevocationDesk(self.policy, store=self.store, clock=self.clock)
+
+    @cached_property
+    def crls(self) -> CrlDesk:
+        """Where CRLs are issued."""
+        return CrlDesk(self.policy, self.environment, store=self.store, authorities=self.authorities, clock=self.clock)
 
     @cached_property
     def _maker(self) -> Maker:
@@ -112,14 +123,3 @@ class Pki:
     @cached_property
     def _serials(self) -> SerialNumbers:
         return SerialNumbers(self.random, self.policy.issuing.serial_octets.value)
-
-    @contextmanager
-    def _audited(self, action: str, subject: str) -> Iterator[None]:
-        """One audit entry for a refusal; where the store itself fails, only the caller can be told."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except SmpkiError as error:
-            self.store.record(AuditEntry(action=action, outcome="refused", subject=subject, detail=error.as_dict()))
-            raise

@@ -1,0 +1,24 @@
+"""Refusals leave one trace: an entry in the audit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from smpki.ca.store.records import AuditEntry
+from smpki.ca.store.store import Store
+from smpki.errors import SmpkiError, StoreError
+
+
+@contextmanager
+def audited(store: Store, action: str, subject: str) -> Iterator[None]:
+    """One audit entry for a refusal; where the store itself fails, only the caller can be told.
+
+    :param action: what the audit calls the work
+    :param subject: whom it concerns
+    """
+    try:
+        yield
+    except SmpkiError as error:
+        # a serial number that the store does not know is no failure of the store
+        if not isinstance(error, StoreError) or error.code.startswith("store.serial."):
+            store.record(AuditEntry(action=action, outcome="refused", subject=subject, detail=error.as_dict()))
+        raise

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from smpki.ca.opening import Surroundings
 
 F = TypeVar("F", bound=Callable[..., Any])
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 JsonValue = Mapping[str, object] | list[object]
 
@@ -67,19 +68,20 @@ def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
 
     def decorate(function: F) -> click.Command:
         @functools.wraps(function)
-        @click.pass_context
-        def run(ctx: click.Context, /, home: Path | None, as_json: bool, **parameters: Any) -> None:
+        def run(home: Path | None, as_json: bool, **parameters: Any) -> None:
+            context = click.get_current_context()
             try:
-                function(home=_home(home or ctx.obj), output=Output(as_json), **parameters)
+                function(home=_home(home or context.obj), output=Output(as_json), **parameters)
             except SmpkiError as error:
                 refuse(error, as_json)
-                ctx.exit(1)
+                context.exit(1)
 
-        run = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(run)
-        run = click.option(
-            "--home", type=click.Path(file_okay=False, path_type=Path), help="The PKI's folder (SMPKI_HOME)."
-        )(run)
-        return click.command(name, **keywords)(run)
+        made: click.Command = click.command(name, **keywords)(cast(Callable[..., Any], run))
+        made.params += [
+            click.Option(["--home"], type=_FOLDER, help="The PKI's folder (SMPKI_HOME)."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ]
+        return made
 
     return decorate
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, case, func, literal_column, select
 
 from smpki.ca.store.records import ListedCertificate, OpenIntent, Page, Standing, StoredCertificate
-from smpki.ca.store.tables import certificate, intent, participant, revocation
+from smpki.ca.store.tables import certificate, intent, participant, request, revocation
 from smpki.db.types import UtcTime
 from smpki.errors import StoreError
 
@@ -153,6 +153,12 @@ class Lists(ABC):
     def administrator(self, subject_key: str) -> str | None:
         """CN of the administrator in charge of a gateway; ``None`` before its first Wirk triple."""
         query = select(_P.ou).where(_P.subject_key == subject_key, _P.role == "smgw-w")
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
+
+    def package(self, digest: str) -> bytes | None:
+        """The request package that was granted under this digest, as it came in; ``None`` without one."""
+        query = select(request.c.der).where(request.c.digest == digest)
         with self._reading() as connection:
             return connection.execute(query).scalar()
 

@@ -84,11 +84,10 @@ def list_command(
 )
 def show_command(home: "Home", output: Output, serial: str, out: Path | None) -> None:
     """Show the certificate with this serial number (hexadecimal; the first digits are enough)."""
-    from smpki.requests.explain import explain
-
     from smpki.ca.chain import chain_above
     from smpki.ca.opening import open_store
     from smpki.ca.output import triple_files, write_files
+    from smpki.requests.explain import explain
 
     with open_store(home, surroundings()) as store:
         found = store.find(serial)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -76,7 +76,7 @@ def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
                 refuse(error, as_json)
                 context.exit(1)
 
-        made: click.Command = click.command(name, **keywords)(cast(Callable[..., Any], run))
+        made = click.command(name, click.Command, **keywords)(run)
         made.params += [
             click.Option(["--home"], type=_FOLDER, help="The PKI's folder (SMPKI_HOME)."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),

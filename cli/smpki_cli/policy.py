@@ -33,9 +33,8 @@ def check_command(home: "Home", output: Output, file: Path) -> None:
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the policy file itself, to start a policy of your own.")
 def show_command(home: "Home", output: Output, kind: str | None, policy_file: Path | None, as_yaml: bool) -> None:
     """Show what the policy says of a certificate type, or which types there are."""
-    from smpki.policy.show import show_type, show_types
-
     from smpki.policy.load import default_policy_text
+    from smpki.policy.show import show_type, show_types
 
     if as_yaml:
         click.echo(default_policy_text(), nl=False)

@@ -27,8 +27,8 @@ def issue_sub_ca_command(
     generation: str | None,
 ) -> None:
     """Make the Sub-CA ORG.CA with its key in the token, and its two TLS certificates."""
-    from smpki.ca.sub_cas import SubCaOrder
     from smpki.ca.opening import open_pki
+    from smpki.ca.sub_cas import SubCaOrder
 
     with open_pki(home, surroundings(), "issue-sub-ca") as pki:
         made = pki.create_sub_ca(SubCaOrder(organisation, country, email, uri, generation))

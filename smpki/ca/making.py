@@ -21,7 +21,7 @@ from smpki.errors import IssuingError, SmpkiError, StoreError, TokenError
 from smpki.hsm.key import KeyUse
 from smpki.hsm.keystore import KeyStore
 from smpki.policy.decide import generation_for, key_use_end, validity
-from smpki.policy.model import CertificateType, EnvironmentName, Policy, Window
+from smpki.policy.model import CertificateType, Environment, EnvironmentName, Policy, Window
 from smpki.policy.names import DistinguishedName
 
 NewKeys = list[ec.EllipticCurvePrivateKey]
@@ -71,6 +71,11 @@ class Maker:
         self._preparer = preparer
         self._serials = serials
         self._clock = clock
+
+    @property
+    def rules(self) -> Environment:
+        """What the policy says of this PKI's environment: names and contact."""
+        return self.policy.environments[self.environment]
 
     def now(self) -> datetime:
         """The time now."""

@@ -59,9 +59,8 @@ class Permit:
 
     @cached_property
     def key_hash(self) -> str:
-        """SHA-256 over the SubjectPublicKeyInfo, hexadecimal."""
-        info = self.plan.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return hashlib.sha256(info).hexdigest()
+        """What the store calls the holder's key."""
+        return key_hash(self.plan.public_key)
 
     @property
     def tbs_hash(self) -> str:
@@ -126,3 +125,8 @@ class Preparer:
                 hint="the certificate would break the policy: change the request, or the policy",
             )
         return Permit(plan, issuer, unsigned, tbs, key, hash_name)
+
+
+def key_hash(key: ec.EllipticCurvePublicKey) -> str:
+    """What the store calls a key: SHA-256 over its SubjectPublicKeyInfo, hexadecimal."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

@@ -16,7 +16,8 @@ from smpki.ca.roots import Roots
 from smpki.ca.serials import SerialNumbers
 from smpki.ca.store.records import StoredCertificate
 from smpki.ca.store.store import Store
-from smpki.ca.sub_cas import SubCaOrder, SubCas, read_requests
+from smpki.ca.sub_ca_requests import read_requests
+from smpki.ca.sub_cas import SubCaOrder, SubCas
 from smpki.ca.triples import Order, Outcome, TripleDesk
 from smpki.hsm.keystore import KeyStore
 from smpki.policy.model import EnvironmentName, Policy
@@ -67,11 +68,15 @@ class Pki:
     def certify_sub_ca(self, order: SubCaOrder, requests: bytes) -> tuple[StoredCertificate, ...]:
         """Certify a Sub-CA that runs elsewhere. See :meth:`SubCas.certify`; a refusal is audited.
 
-        :param requests: two PKCS#10 requests, see :func:`smpki.ca.sub_cas.read_requests`
+        :param requests: two PKCS#10 requests, see :func:`smpki.ca.sub_ca_requests.read_requests`
         """
         with audited(self.store, "issue-sub-ca", order.organisation):
-            keys = read_requests(requests, f"{order.organisation}.CA")
-            return SubCas(self._maker, self.authorities).certify(order, keys)
+            return SubCas(self._maker, self.authorities).certify(order, read_requests(requests))
+
+    def request_sub_ca(self, order: SubCaOrder, number: int | None = None) -> bytes:
+        """Make the keys of a Sub-CA whose root is elsewhere. See :meth:`SubCas.request`; a refusal is audited."""
+        with audited(self.store, "sub-ca-request", order.organisation):
+            return SubCas(self._maker, self.authorities).request(order, number)
 
     def desk(self, sub_ca: str) -> TripleDesk:
         """The counter of a Sub-CA; it keeps the Sub-CA's key and certificate at hand, for many packages.

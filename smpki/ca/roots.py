@@ -1,5 +1,8 @@
 """The root, and what stands beside it: CRL signer, TLS signer, TLS certificate; and the change to the next root."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
 from smpki.ca.authorities import Authorities
 from smpki.ca.issuer import Issuer
 from smpki.ca.making import Holder, Maker, contact_of, renamed, with_host
@@ -7,8 +10,43 @@ from smpki.ca.permit import Permit
 from smpki.ca.profile import crl_signer_name
 from smpki.ca.store.records import StoredCertificate
 from smpki.errors import IssuingError
-from smpki.policy.model import CertificateType
+from smpki.policy.model import CertificateType, Environment
 from smpki.policy.names import DistinguishedName
+
+
+@dataclass(frozen=True)
+class RootHolders:
+    """A root and those beside it, each with a key of its own."""
+
+    root: Holder
+    crl_signer: Holder
+    tls_signer: Holder
+    tls: Holder
+
+    @classmethod
+    def of(cls, rules: Environment, number: int, generation: str | None) -> "RootHolders":
+        """The holders of one generation of the root.
+
+        :param rules: names and contact
+        :param number: the root's DN serialNumber
+        :param generation: of the keys; ``None``: what the policy says today
+        """
+        common_name = rules.root_common_name.value
+        contact = contact_of(rules.contact_email.value, rules.contact_uri.value)
+        name = DistinguishedName.of(
+            CN=common_name, O=rules.organization.value, C=rules.country.value, serialNumber=str(number)
+        )
+        signer_name, tls_name = (renamed(name, f"{common_name}.{part}") for part in ("TLS-S", "TLS"))
+        return cls(
+            root=Holder(CertificateType.ROOT, name, contact, generation),
+            crl_signer=Holder(CertificateType.CRL_SIGNER, crl_signer_name(name), contact, generation, number),
+            tls_signer=Holder(CertificateType.TLS_SIGNER, signer_name, contact, generation),
+            tls=Holder(CertificateType.ROOT_TLS, tls_name, with_host(contact)),
+        )
+
+    def __iter__(self) -> Iterator[Holder]:
+        """All of them, in the order in which they are made."""
+        return (getattr(self, field.name) for field in fields(self))
 
 
 class Roots:
@@ -22,17 +60,13 @@ class Roots:
         """Make the first root, its CRL signer, its TLS signer and its TLS certificate, together or not at all.
 
         :param generation: of the keys; ``None``: what the policy says today
-        :raises IssuingError: ``issuing.root.exists`` when the PKI has a root
+        :raises IssuingError: ``issuing.root.exists`` when the PKI has a root, here or elsewhere
         :raises PolicyError: when no window is open, or the generation is not allowed now
         """
-        rules = self._maker.policy.environments[self._maker.environment]
-        common_name = rules.root_common_name.value
-        if self._maker.store.authorities(kind=CertificateType.ROOT.value):
-            raise IssuingError(
-                "issuing.root.exists", f"there is a root {common_name}", where=common_name, hint="see smpki ca list"
-            )
-        name = DistinguishedName.of(CN=common_name, O=rules.organization.value, C=rules.country.value, serialNumber="1")
-        return self._make("init", name, generation, None)
+        if self._maker.store.of_kinds([CertificateType.ROOT]):
+            name = self._maker.rules.root_common_name.value
+            raise IssuingError("issuing.root.exists", f"there is a root {name}", where=name, hint="see smpki ca list")
+        return self._make("init", RootHolders.of(self._maker.rules, 1, generation), None)
 
     def renew(self, generation: str | None = None) -> tuple[StoredCertificate, ...]:
         """Make the next root with a new key, the link certificate from the old one, and what stands beside it.
@@ -47,30 +81,17 @@ class Roots:
         """
         old = self._authorities.root()
         old.check_usable(self._maker.now())
-        name = old.name.with_serial_number((old.name.serial_number or 0) + 1)
-        return self._make("root-renew", name, generation, old)
+        number = (old.name.serial_number or 0) + 1
+        return self._make("root-renew", RootHolders.of(self._maker.rules, number, generation), old)
 
-    def _make(
-        self, action: str, name: DistinguishedName, generation: str | None, old: Issuer | None
-    ) -> tuple[StoredCertificate, ...]:
-        rules = self._maker.policy.environments[self._maker.environment]
-        contact = contact_of(rules.contact_email.value, rules.contact_uri.value)
-        number = name.serial_number or 1
-        signer_name, tls_name = (renamed(name, f"{name.common_name}.{part}") for part in ("TLS-S", "TLS"))
+    def _make(self, action: str, holders: RootHolders, old: Issuer | None) -> tuple[StoredCertificate, ...]:
         with self._maker.new_keys() as new:
-            holder = Holder(CertificateType.ROOT, name, contact, generation)
-            root, issuer = self._maker.self_signed(new, holder)
-            links = [self._link(old, holder, root)] if old else []
-            crl_signer, _ = self._maker.below(
-                new,
-                issuer,
-                Holder(CertificateType.CRL_SIGNER, crl_signer_name(name), contact, generation, number),
-            )
-            tls_signer, signer = self._maker.below(
-                new, issuer, Holder(CertificateType.TLS_SIGNER, signer_name, contact, generation)
-            )
-            tls, _ = self._maker.below(new, signer, Holder(CertificateType.ROOT_TLS, tls_name, with_host(contact)))
-            return self._maker.issue(action, name.common_name, [root, *links, crl_signer, tls_signer, tls])
+            root, issuer = self._maker.self_signed(new, holders.root)
+            links = [self._link(old, holders.root, root)] if old else []
+            crl_signer, _ = self._maker.below(new, issuer, holders.crl_signer)
+            tls_signer, signer = self._maker.below(new, issuer, holders.tls_signer)
+            tls, _ = self._maker.below(new, signer, holders.tls)
+            return self._maker.issue(action, issuer.name.common_name, [root, *links, crl_signer, tls_signer, tls])
 
     def _link(self, old: Issuer, new_root: Holder, permit: Permit) -> Permit:
         link = Holder(CertificateType.LINK, new_root.name, new_root.contact, new_root.generation)

@@ -1,15 +1,17 @@
 """Sub-CAs: made, renewed, or certified for somebody who runs one elsewhere."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.ca.authorities import Authorities
 from smpki.ca.issuer import Issuer
 from smpki.ca.making import Holder, Maker, contact_of, renamed, with_host
-from smpki.ca.store.records import StoredCertificate
+from smpki.ca.permit import key_hash
+from smpki.ca.store.records import AuditEntry, StoredCertificate
+from smpki.ca.sub_ca_requests import SubCaRequests, build_request
 from smpki.errors import IssuingError
 from smpki.policy.model import CertificateType
 from smpki.policy.names import CommonName, DistinguishedName
@@ -20,8 +22,8 @@ class SubCaOrder:
     """A Sub-CA to be made.
 
     :param organisation: the name before ``.CA``
-    :param email: contact for its certificates' SubjectAltName; ``None``: that of the certificate before, or (test only)
-        one below ``.example``
+    :param email: contact for its certificates' SubjectAltName; ``None``: that of the request, else of the certificate
+        before, or (test only) one below ``.example``
     :param uri: likewise; its certificates name it as their certification practice statement
     :param generation: of its key; ``None``: what the policy says today
     :param renew: make the next generation of a Sub-CA that exists
@@ -36,15 +38,32 @@ class SubCaOrder:
 
 
 @dataclass(frozen=True)
-class SubCaKeys:
-    """The public keys of a Sub-CA that keeps its private keys itself.
+class SubCaHolders:
+    """A Sub-CA and its two TLS certificates: towards the root, towards end users."""
 
-    :param ca: signs certificates and CRLs
-    :param tls: for TLS towards the root
-    """
+    sub_ca: Holder
+    tls_to_root: Holder
+    tls: Holder
 
-    ca: ec.EllipticCurvePublicKey
-    tls: ec.EllipticCurvePublicKey
+    @classmethod
+    def of(
+        cls, name: DistinguishedName, contact: x509.SubjectAlternativeName, generation: str | None = None
+    ) -> "SubCaHolders":
+        """The holders of one generation of a Sub-CA.
+
+        :param name: the Sub-CA's
+        :param generation: of its key; ``None``: what the policy says today
+        """
+        tls_name, tls_contact = renamed(name, f"{name.common_name}.TLS"), with_host(contact)
+        return cls(
+            sub_ca=Holder(CertificateType.SUB_CA, name, contact, generation),
+            tls_to_root=Holder(CertificateType.SUB_CA_TLS_ROOT, tls_name, tls_contact),
+            tls=Holder(CertificateType.SUB_CA_TLS, tls_name, tls_contact),
+        )
+
+    def __iter__(self) -> Iterator[Holder]:
+        """All of them, in the order in which they are made."""
+        return (getattr(self, field.name) for field in fields(self))
 
 
 class SubCas:
@@ -61,53 +80,104 @@ class SubCas:
             ``issuing.issuer.*``
         :raises PolicyError: ``name.*`` for a name the scheme forbids, ``policy.*`` for its generation
         """
-        root, tls_signer, holder, tls_name = self._prepare(order)
-        names = with_host(holder.contact)
+        holders = self._holders(order, self._before(order))
+        root, tls_signer = self._above()
         with self._maker.new_keys() as new:
-            sub_ca, issuer = self._maker.below(new, root, holder)
-            to_root, _ = self._maker.below(new, tls_signer, Holder(CertificateType.SUB_CA_TLS_ROOT, tls_name, names))
-            to_users, _ = self._maker.below(new, issuer, Holder(CertificateType.SUB_CA_TLS, tls_name, names))
-            return self._maker.issue("issue-sub-ca", holder.name.common_name, [sub_ca, to_root, to_users])
+            sub_ca, issuer = self._maker.below(new, root, holders.sub_ca)
+            to_root, _ = self._maker.below(new, tls_signer, holders.tls_to_root)
+            to_users, _ = self._maker.below(new, issuer, holders.tls)
+            return self._maker.issue("issue-sub-ca", issuer.name.common_name, [sub_ca, to_root, to_users])
 
-    def certify(self, order: SubCaOrder, keys: SubCaKeys) -> tuple[StoredCertificate, ...]:
+    def certify(self, order: SubCaOrder, requests: SubCaRequests) -> tuple[StoredCertificate, ...]:
         """Certify a Sub-CA that runs elsewhere, and its TLS key towards the root.
 
-        :raises IssuingError: as :meth:`create`, and ``issuing.lint`` for keys on curves of another generation
+        The same keys get the same certificates, as a package gets the same triple.
+
+        :raises IssuingError: as :meth:`create`, and ``issuing.sub_ca.request`` for requests that ask for something else
         """
-        root, tls_signer, holder, tls_name = self._prepare(order)
-        tls = Holder(CertificateType.SUB_CA_TLS_ROOT, tls_name, with_host(holder.contact))
-        permits = [self._maker.for_key(root, holder, keys.ca), self._maker.for_key(tls_signer, tls, keys.tls)]
-        return self._maker.issue("issue-sub-ca", holder.name.common_name, permits)
+        common_name = _common_name(order)
+        if known := self._certified(common_name, requests):
+            return known
+        email, uri = requests.ca.contact
+        order = replace(order, email=order.email or email, uri=order.uri or uri)
+        holders = self._holders(order, self._before(order))
+        wanted = ((holders.sub_ca, requests.ca), (holders.tls_to_root, requests.tls))
+        for holder, request in wanted:
+            request.check(holder.name, self._maker.window(holder).curve)
+        permits = [
+            self._maker.for_key(issuer, holder, request.public_key)
+            for issuer, (holder, request) in zip(self._above(), wanted, strict=True)
+        ]
+        return self._maker.issue("issue-sub-ca", common_name, permits)
 
-    def _prepare(self, order: SubCaOrder) -> tuple[Issuer, Issuer, Holder, DistinguishedName]:
-        common_name = str(CommonName(order.organisation, "CA"))
-        before = self._before(common_name, renew=order.renew)
-        root, tls_signer, now = self._authorities.root(), self._authorities.tls_signer(), self._maker.now()
-        root.check_usable(now)
-        tls_signer.check_usable(now)
-        organization = self._maker.policy.environments[self._maker.environment].organization.value
-        number = (before.dn_serial or 0) + 1 if before else 1
-        name = DistinguishedName.of(CN=common_name, O=organization, C=order.country, serialNumber=str(number))
-        contact = contact_of(*self._contact(order, before))
-        holder = Holder(CertificateType.SUB_CA, name, contact, order.generation)
-        return root, tls_signer, holder, renamed(name, f"{common_name}.TLS")
+    def request(self, order: SubCaOrder, number: int | None = None) -> bytes:
+        """Make the keys of a Sub-CA whose root is elsewhere, and the requests for them; a second time: the same keys.
 
-    def _before(self, common_name: str, *, renew: bool) -> StoredCertificate | None:
+        :param number: the DN serialNumber that the root will give; ``None``: the next one
+        :return: two PKCS#10 requests, see :func:`smpki.ca.sub_ca_requests.read_requests`
+        :raises IssuingError: as :meth:`create`
+        :raises PolicyError: likewise
+        """
+        holders = self._holders(order, self._before(order), number)
+        wanted = (holders.sub_ca, holders.tls_to_root)
+        with self._maker.new_keys() as new:
+            windows = [self._maker.window(holder) for holder in wanted]
+            keys = [self._maker.key(new, holder, window) for holder, window in zip(wanted, windows, strict=True)]
+            requests = [
+                build_request(holder.name, holder.contact, key, window.hash)
+                for holder, key, window in zip(wanted, keys, windows, strict=True)
+            ]
+        common_name = holders.sub_ca.name.common_name
+        detail = {"keys": [key_hash(key.public_key()) for key in keys], "name": str(holders.sub_ca.name)}
+        self._maker.store.record(
+            AuditEntry(action="sub-ca-request", outcome="done", subject=common_name, detail=detail)
+        )
+        return b"".join(requests)
+
+    def _above(self) -> tuple[Issuer, Issuer]:
+        """Root and TLS signer, both fit to sign."""
+        issuers = self._authorities.root(), self._authorities.tls_signer()
+        for issuer in issuers:
+            issuer.check_usable(self._maker.now())
+        return issuers
+
+    def _holders(self, order: SubCaOrder, before: StoredCertificate | None, number: int | None = None) -> SubCaHolders:
+        number = number or (before.dn_serial or 0 if before else 0) + 1
+        name = DistinguishedName.of(
+            CN=_common_name(order), O=self._organization, C=order.country, serialNumber=str(number)
+        )
+        return SubCaHolders.of(name, contact_of(*self._contact(order, before)), order.generation)
+
+    @property
+    def _organization(self) -> str:
+        return self._maker.rules.organization.value
+
+    def _before(self, order: SubCaOrder) -> StoredCertificate | None:
         """The Sub-CA's certificate before this one."""
-        key = DistinguishedName.of(
-            CN=common_name, O=self._maker.policy.environments[self._maker.environment].organization.value
-        ).key()
+        common_name = _common_name(order)
+        key = DistinguishedName.of(CN=common_name, O=self._organization).key()
         before = self._maker.store.latest(CertificateType.SUB_CA.value, key, "ca")
         taken = before is not None or self._maker.store.authorities(cn=common_name)
-        if renew and before is None:
+        if order.renew and before is None:
             hint = "leave --renew out to make it"
             raise IssuingError(
                 "issuing.sub_ca.unknown", f"there is no Sub-CA {common_name}", where=common_name, hint=hint
             )
-        if taken and not renew:
+        if taken and not order.renew:
             hint = "see smpki ca list; its next generation is made with --renew"
             raise IssuingError("issuing.sub_ca.exists", f"there is a CA {common_name}", where=common_name, hint=hint)
         return before
+
+    def _certified(self, common_name: str, requests: SubCaRequests) -> tuple[StoredCertificate, ...]:
+        """The certificates that were issued for these keys."""
+        kinds = (CertificateType.SUB_CA, CertificateType.SUB_CA_TLS_ROOT)
+        hashes = {key_hash(requests.ca.public_key), key_hash(requests.tls.public_key)}
+        found = tuple(
+            one
+            for one in self._maker.store.of_kinds(kinds)
+            if one.key_hash in hashes and one.subject_cn in (common_name, f"{common_name}.TLS")
+        )
+        return found if len(found) == len(kinds) else ()
 
     def _contact(self, order: SubCaOrder, before: StoredCertificate | None) -> tuple[str, str]:
         email, uri = order.email, order.uri
@@ -125,40 +195,8 @@ class SubCas:
         return email or f"ca@{host}.example", uri or f"https://{host}.example/"
 
 
-def read_requests(pem: bytes, common_name: str) -> SubCaKeys:
-    """The keys of a Sub-CA from two PKCS#10 requests (PEM): the CA's, then its TLS key's.
-
-    The form of a Sub-CA's own request is not in the public texts, so the common one is taken (RFC 2986).
-
-    :param common_name: the Sub-CA that must be asking, such as ``ORG.CA``
-    :raises IssuingError: ``issuing.sub_ca.request``
-    """
-    wanted = (common_name, f"{common_name}.TLS")
-    blocks = re.findall(rb"-----BEGIN CERTIFICATE REQUEST-----.+?-----END CERTIFICATE REQUEST-----", pem, re.DOTALL)
-    if len(blocks) != len(wanted):
-        raise _bad_request(f"there are {len(blocks)} requests, not two: the CA's and its TLS key's")
-    ca, tls = (_read_request(block, name) for block, name in zip(blocks, wanted, strict=True))
-    return SubCaKeys(ca, tls)
-
-
-def _read_request(pem: bytes, common_name: str) -> ec.EllipticCurvePublicKey:
-    try:
-        request = x509.load_pem_x509_csr(pem)
-        subject, key, holds = request.subject, request.public_key(), request.is_signature_valid
-    except Exception:  # pyca: ValueError, UnsupportedAlgorithm and more
-        raise _bad_request(f"the request for {common_name} can't be read") from None
-    if not holds:
-        raise _bad_request(f"the request for {common_name} is not signed by the key that it brings")
-    if DistinguishedName.from_x509(subject).common_name != common_name:
-        raise _bad_request(f"the request is for {subject.rfc4514_string()}, not for {common_name}")
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise _bad_request(f"the request for {common_name} brings a key that is on no elliptic curve")
-    return key
-
-
-def _bad_request(message: str) -> IssuingError:
-    hint = "let the Sub-CA make it: smpki sub-ca request"
-    return IssuingError("issuing.sub_ca.request", message, where="request", hint=hint)
+def _common_name(order: SubCaOrder) -> str:
+    return str(CommonName(order.organisation, "CA"))
 
 
 def _names(certificate: StoredCertificate) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from smpki.errors import AuditError, StoreError
 # What the first link holds as the MAC before it.
 GENESIS = "0" * 64
 
+_ISSUING = frozenset({"init", "root-renew", "sub-ca-install"})
 _LOCK_TRIES = 15_000
 _LOCK_PAUSE = 0.002
 
@@ -52,7 +53,7 @@ def needs_signature(action: str, outcome: str) -> bool:
 
     The rest is signed too when a signer works, but a refusal because of a missing token must not need the token.
     """
-    return outcome == "done" and (action == "init" or action.startswith("issue"))
+    return outcome == "done" and (action in _ISSUING or action.startswith("issue"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

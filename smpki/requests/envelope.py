@@ -7,12 +7,15 @@ from smpki.errors import RequestError
 from smpki.requests.armour import strip_armour
 
 
-def open_envelope(data: bytes, limit: int) -> tuple[str, bytes]:
-    """Content type (dotted) and encoded content of a request, whatever its armour.
+def open_envelope(data: bytes, limit: int, *content_types: str) -> tuple[str, bytes]:
+    """Content type and encoded content of a request, whatever its armour.
 
     :param data: raw BER or DER, PEM with any label, or base64 text
     :param limit: octets that are read at most
-    :raises RequestError: ``request.size``, ``request.armour.*``, ``request.encoding.*``
+    :param content_types: those that it may have, dotted
+    :return: one of them, and one element with definite lengths
+    :raises RequestError: ``request.size``, ``request.armour.*``, ``request.encoding.*``,
+        ``request.content_type.unsupported``
     """
     if len(data) > limit:
         raise RequestError(
@@ -22,9 +25,17 @@ def open_envelope(data: bytes, limit: int) -> tuple[str, bytes]:
             hint="send one package at a time; one of three requests takes about 2,000",
         )
     try:
-        return read_content_info(unwrap(strip_armour(data)))
+        content_type, content = read_content_info(unwrap(strip_armour(data)))
     except der.DerError as error:
         raise malformed(error) from None
+    if content_type not in content_types:
+        raise RequestError(
+            "request.content_type.unsupported",
+            f"the package has content type {content_type}",
+            where="package: contentType",
+            hint=f"content of type {' or '.join(content_types)} is due here (TR-03109-4 annex C)",
+        )
+    return content_type, content
 
 
 def malformed(error: der.DerError, place: str = "package") -> RequestError:

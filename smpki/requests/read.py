@@ -30,14 +30,7 @@ def read_package(data: bytes) -> RequestPackage:
     :raises RequestError: ``request.size``, ``request.armour.*``, ``request.encoding.*``,
         ``request.content_type.unsupported``, and all of :func:`read_messages`
     """
-    content_type, content = open_envelope(data, MAX_SIZE)
-    if content_type != BSI_CERT_REQ_MSGS:
-        raise RequestError(
-            "request.content_type.unsupported",
-            f"content type {content_type} is not that of an initial request package",
-            where="package: contentType",
-            hint=f"send CertReqMessages under {BSI_CERT_REQ_MSGS}",
-        )
+    _, content = open_envelope(data, MAX_SIZE, BSI_CERT_REQ_MSGS)
     return read_messages(content)
 
 

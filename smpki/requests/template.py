@@ -30,19 +30,20 @@ _KEY = der.encode(der.SEQUENCE, _KEY_ALGORITHM, _NO_BITS)  # never parsed
 warnings.filterwarnings("ignore", "Attribute's length", UserWarning, module=__name__.replace(".", r"\."))
 
 
-def read_name(name: bytes, place: str) -> x509.Name:
+def read_name(name: bytes, place: str, field: str = "subject") -> x509.Name:
     """Read a DER Name (RFC 5280 section 4.1.2.4).
 
     :param place: the request that refusals name
-    :raises RequestError: ``request.subject.encoding``
+    :param field: the field of the template that the name stands in
+    :raises RequestError: ``request.FIELD.encoding``
     """
     try:
         return _skeleton(name, b"").subject
     except Exception as error:  # pyca: ValueError, TypeError and more; whatever it is, the name can't be read
         raise RequestError(
-            "request.subject.encoding",
-            f"the subject is not a Name in DER: {error}",
-            where=f"{place}: subject",
+            f"request.{field}.encoding",
+            f"the {field} is not a Name in DER: {error}",
+            where=f"{place}: {field}",
             hint="attributes are PrintableString or UTF8String (RFC 5280 section 4.1.2.4)",
         ) from None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from smpki.asn1 import der
 from smpki.asn1.content_info import build_content_info
-from smpki.asn1.oids import BSI_CERT_REQ_MSGS, ECDSA_WITH_SHA256
+from smpki.asn1.oids import BSI_CERT_REQ_MSGS, CONTENT_TYPE, ECDSA_WITH_SHA256, MESSAGE_DIGEST
+from smpki.asn1.oids import SHA256 as SHA256_OID
 from smpki.policy.names import DistinguishedName
-from smpki.requests.keys import KeyTriple
+from smpki.requests.keys import KeyTriple, Signer
 
 SUBJECT = DistinguishedName.of(
     CN="Beispiel.EMT.MAK", O="SM-Test-PKI-DE", OU="9900000000001", C="DE", serialNumber="1", street="Hauptstraße 1"
 ).to_x509()
 
 
+SHA256 = hashes.SHA256()
 KEY_USAGES = (
     "digital_signature",
     "content_commitment",
@@ -138,6 +141,141 @@ class Forge:
     fixed_key = staticmethod(fixed_key)
 
 
+def algorithm(oid: str, parameters: bytes = b"") -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_object_identifier(oid), parameters)
+
+
+def attribute(oid: str, *values: bytes) -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_object_identifier(oid), der.encode(der.SET, *values))
+
+
+@dataclass(frozen=True)
+class SignedDraft:
+    """SignedData before it is encoded; what is not given is as it should be."""
+
+    signer: Signer
+    content_type: str
+    content: bytes
+    version: int = 3
+    digest_algorithms: bytes = algorithm(SHA256_OID)
+    encapsulated: bytes | None = None
+    """What stands in the explicit tag of eContent."""
+    certificates: Sequence[bytes] | None = None
+    crls: bytes = b""
+    signers: int = 1
+    signer_version: int = 3
+    signer_identifier: bytes | None = None
+    digest_algorithm: bytes = algorithm(SHA256_OID)
+    attributes: Sequence[bytes] | None = None
+    signature_algorithm: bytes = algorithm(ECDSA_WITH_SHA256)
+    signature: bytes | None = None
+    unsigned: bytes = b""
+
+    # so that tests need no import from here
+    algorithm = staticmethod(algorithm)
+    attribute = staticmethod(attribute)
+
+    def but(self, **changes: object) -> "SignedDraft":
+        return replace(self, **changes)
+
+    @property
+    def content_type_attribute(self) -> bytes:
+        return attribute(CONTENT_TYPE, der.encode_object_identifier(self.content_type))
+
+    @property
+    def digest_attribute(self) -> bytes:
+        hasher = hashes.Hash(SHA256)
+        hasher.update(self.content)
+        return attribute(MESSAGE_DIGEST, der.encode(der.OCTET_STRING, hasher.finalize()))
+
+    @property
+    def signer_info(self) -> bytes:
+        given = self.attributes is not None
+        attributes = self.attributes if given else (self.content_type_attribute, self.digest_attribute)
+        signed = der.encode(der.SET, *sorted(attributes))
+        key_id = x509.SubjectKeyIdentifier.from_public_key(self.signer.key.public_key()).digest
+        signature = self.signature or self.signer.key.sign(signed, ec.ECDSA(SHA256))
+        return der.encode(
+            der.SEQUENCE,
+            der.encode_integer(self.signer_version),
+            self.signer_identifier or der.encode(0x80, key_id),
+            self.digest_algorithm,
+            der.encode(0xA0, *attributes) if attributes else b"",
+            self.signature_algorithm,
+            der.encode(der.OCTET_STRING, signature),
+            self.unsigned,
+        )
+
+    def encoded(self) -> bytes:
+        octets = der.encode(der.OCTET_STRING, self.content) if self.encapsulated is None else self.encapsulated
+        explicit = der.encode(0xA0, octets) if octets else b""
+        certificates = [self.signer.certificate.public_bytes(Encoding.DER)]
+        return der.encode(
+            der.SEQUENCE,
+            der.encode_integer(self.version),
+            der.encode(der.SET, self.digest_algorithms),
+            der.encode(der.SEQUENCE, der.encode_object_identifier(self.content_type), explicit),
+            der.encode(0xA0, *(certificates if self.certificates is None else self.certificates)),
+            self.crls,
+            der.encode(der.SET, self.signer_info * self.signers),
+        )
+
+    def inside(self, content_type: str) -> bytes:
+        """The whole package: a ContentInfo around it."""
+        return build_content_info(content_type, self.encoded())
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A Sub-CA that writes any certificate that a test wants."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    usage = staticmethod(usage)
+
+    @classmethod
+    def make(cls) -> "Authority":
+        key = fixed_key(100, ec.BrainpoolP384R1())
+        name = DistinguishedName.parse("CN=Beispiel.CA, O=SM-Test-PKI-DE, C=DE, serialNumber=1").to_x509()
+        return cls(key, _certificate(name, key.public_key(), name, key, usage("key_cert_sign", "crl_sign")))
+
+    def issue(
+        self, subject: x509.Name | str, public_key: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType
+    ) -> x509.Certificate:
+        """A certificate for whatever the extensions say, by default SIG."""
+        name = subject if isinstance(subject, x509.Name) else DistinguishedName.parse(subject).to_x509()
+        values = extensions or (usage("digital_signature"),)
+        return _certificate(name, public_key, self.certificate.subject, self.key, *values)
+
+    def signer(self, subject: x509.Name | str, number: int) -> Signer:
+        """Somebody with a SIG key of their own."""
+        key = fixed_key(number, ec.BrainpoolP256R1())
+        return Signer(key, self.issue(subject, key.public_key()), (self.certificate,))
+
+
+def _certificate(
+    subject: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    *extensions: x509.ExtensionType,
+) -> x509.Certificate:
+    values = extensions
+    if not any(isinstance(value, x509.SubjectKeyIdentifier) for value in values):
+        values = (x509.SubjectKeyIdentifier.from_public_key(public_key), *values)
+    builder = x509.CertificateBuilder(
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=public_key,
+        serial_number=0x1234567890ABCDEF,
+        not_valid_before=datetime(2026, 1, 1, tzinfo=UTC),
+        not_valid_after=datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC),
+        extensions=[x509.Extension(value.oid, isinstance(value, x509.KeyUsage), value) for value in values],
+    )
+    return builder.sign(key, hashes.SHA384(), ecdsa_deterministic=True)
+
+
 @pytest.fixture(scope="session")
 def key_triple() -> KeyTriple:
     return KeyTriple(*(fixed_key(number, ec.BrainpoolP256R1()) for number in range(3)))
@@ -146,6 +284,23 @@ def key_triple() -> KeyTriple:
 @pytest.fixture(scope="session")
 def forge(key_triple: KeyTriple) -> Forge:
     return Forge(SUBJECT, key_triple)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority.make()
+
+
+@pytest.fixture(scope="session")
+def previous(authority: Authority) -> Signer:
+    """The SIG key that the holder of the forge's packages has had until now."""
+    return authority.signer(SUBJECT, 10)
+
+
+@pytest.fixture(scope="session")
+def renewal_draft(forge: Forge, previous: Signer) -> SignedDraft:
+    """The inside of a renewal package that is right."""
+    return SignedDraft(previous, BSI_CERT_REQ_MSGS, forge.messages(forge.drafts))
 
 
 @pytest.fixture(scope="session")

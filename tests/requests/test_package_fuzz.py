@@ -1,6 +1,6 @@
-"""Whatever is done to a package: it is read, or refused with our own error, and what was read can be used."""
+"""Whatever is done to a request: it is read, or refused with our own error, and what was read can be used."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 
 from smpki.asn1 import der
 from smpki.errors import RequestError
+from smpki.requests.any_request import AnyRequest, read_request
 from smpki.requests.build import RequestedNames, build_initial_package
-from smpki.requests.read import read_package, verify_package
+from smpki.requests.build_signed import build_authorised_package, build_renewal_package
+from smpki.requests.device_admin import build_device_admin_update
+from smpki.requests.keys import Signer
+from smpki.requests.revocation import RevocationItem, build_revocation_request
+from smpki.requests.signature import Signature
+from smpki.requests.submission import Submission, verify_submission
 
 Forge = Any  # conftest.Forge
+Authority = Any  # conftest.Authority
 
-# pytest drops the filter that importing the reader sets
-pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length")
+# pytest drops the filter that importing the reader sets; and mutated certificates have odd serial numbers
+pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length", "ignore:Parsed a serial number")
 
 
 @dataclass(frozen=True)
@@ -66,21 +73,50 @@ class Node:
         return [replace(self, children=tuple(children))]
 
 
+def signatures_of(request: AnyRequest) -> list[Signature]:
+    signatures = [request.renewal, request.authorisation] if isinstance(request, Submission) else [request.signature]
+    return [signature for signature in signatures if signature is not None]
+
+
+def signed_in(request: AnyRequest) -> set[bytes]:
+    """Everything in a request that some key has signed."""
+    proven = {each.signed for each in request.package.requests} if isinstance(request, Submission) else set()
+    return proven | {signature.signed_data.content for signature in signatures_of(request)}
+
+
 @dataclass(frozen=True)
 class Target:
-    """The package that is mutated."""
+    """The request that is mutated."""
 
-    octets: bytes
-    tree: Node
-    signed: set[bytes]
+    octets: bytes = field(repr=False)
+    tree: Node = field(repr=False)
+    signed: set[bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, octets: bytes) -> "Target":
+        return cls(octets, Node.parse(der.single(octets, der.SEQUENCE, "it")), signed_in(read_request(octets)))
 
 
-@pytest.fixture(scope="module")
-def target(forge: Forge) -> Target:
+KINDS = ["initial", "renewal", "authorised", "revocation", "device admin"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def target(request: pytest.FixtureRequest, forge: Forge, previous: Signer, authority: Authority) -> Target:
     names = RequestedNames("pki@beispiel.de", "https://maco.beispiel.de", ("maco.beispiel.de",))
-    octets = build_initial_package(forge.subject, forge.keys, names)
-    tree = Node.parse(der.single(octets, der.SEQUENCE, "it"))
-    return Target(octets, tree, {request.signed for request in read_package(octets).requests})
+    administrator = authority.signer("CN=Beispiel.GWA, O=SM-Test-PKI-DE, C=DE, serialNumber=1", 11)
+    renewal = build_renewal_package(forge.subject, forge.keys, names, previous)
+    match request.param:
+        case "initial":
+            return Target.of(build_initial_package(forge.subject, forge.keys, names))
+        case "renewal":
+            return Target.of(renewal)
+        case "authorised":
+            return Target.of(build_authorised_package(renewal, administrator))
+        case "revocation":
+            issuer = authority.certificate.subject
+            items = [RevocationItem(issuer, 1, "key_compromise"), RevocationItem(issuer, 2, "certificate_hold")]
+            return Target.of(build_revocation_request(items, previous))
+    return Target.of(build_device_admin_update(["EABC0012345678.SMGW", "EABC0012345679.SMGW"], "Neu.GWA", previous))
 
 
 @st.composite
@@ -143,34 +179,44 @@ def mutations(target: Target) -> st.SearchStrategy[bytes]:
 
 def check(target: Target, data: bytes) -> None:
     try:
-        package = read_package(data)
+        request = read_request(data)
     except RequestError:
         return
     # what is handed out has been parsed: nothing in it can fail any more
-    assert repr(package)
-    assert isinstance(hash(package), int)
-    for request in package.requests:
-        assert request.subject.public_bytes()
-        assert all(extension.value is not None for extension in request.extensions)
+    assert repr(request)
+    assert isinstance(hash(request), int)
+    for signature in signatures_of(request):
+        assert len(signature.digest) == 32
+        for certificate in signature.certificates:
+            assert certificate.issuer.public_bytes()
+            assert all(extension.value is not None for extension in certificate.extensions)
+    if isinstance(request, Submission):
+        assert len(request.digest) == 32
+        for each in request.package.requests:
+            assert each.subject.public_bytes()
+            assert all(extension.value is not None for extension in each.extensions)
     try:
-        verify_package(package)
+        if isinstance(request, Submission):
+            verify_submission(request)
+        else:
+            request.signature.verify()
     except RequestError:
         return
-    assert {request.signed for request in package.requests} == target.signed
+    assert signed_in(request) <= target.signed
 
 
 quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=quiet)
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=quiet)
 @given(data=st.data())
 def test_no_error_but_ours(target: Target, data: st.DataObject) -> None:
     check(target, data.draw(mutations(target)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(40))
-def test_no_error_but_ours_in_200_000_inputs(target: Target, part: int) -> None:
+@pytest.mark.parametrize("part", range(10))
+def test_no_error_but_ours_in_50_000_inputs(target: Target, part: int) -> None:
     @seed(part)
     @settings(max_examples=5_000, deadline=None, database=None, suppress_health_check=quiet)
     @given(data=mutations(target))
@@ -182,4 +228,4 @@ def test_no_error_but_ours_in_200_000_inputs(target: Target, part: int) -> None:
 
 def test_the_tree_is_faithful(target: Target) -> None:
     assert target.tree.encoded == target.octets
-    assert target.tree.size > 150
+    assert target.tree.size > 70

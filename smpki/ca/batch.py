@@ -14,12 +14,15 @@ Each line of NDJSON is an object with
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -204,9 +207,18 @@ _worker: _Worker | None = None
 
 def _start_worker(open_pki: Callable[[], AbstractContextManager[Pki]], sub_ca: str, out: Path) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     stack = ExitStack()
     _worker = _Worker(stack.enter_context(open_pki()), sub_ca, out)
     Finalize(None, stack.close, exitpriority=10)
+
+
+def _end_with_parent() -> None:
+    """End when the batch was killed: a worker holds both ends of the pipe it waits on, and would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_any([parent.sentinel])
+        os._exit(1)  # what it was doing is as after a kill of its own, and the next start closes it
 
 
 def _work(orders: list[Order]) -> list[Report]:

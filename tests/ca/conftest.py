@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlmodel import SQLModel
 
 from smpki.asn1.curves import CURVES
-from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.home import Home
 from smpki.ca.opening import AUDIT_LABEL
 from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain, create_key, read_key, verify
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order, Outcome
 from smpki.db.engine import migrate, open_engine, reading
 from smpki.hsm.key import KeyUse
@@ -64,6 +64,11 @@ def tables(database: str) -> dict[str, list[dict[str, Any]]]:
         engine.dispose()
 
 
+def make_keys(curve: ec.EllipticCurve | None = None) -> KeyTriple:
+    """Three new keys."""
+    return KeyTriple(*(ec.generate_private_key(curve or ec.BrainpoolP256R1()) for _ in range(3)))
+
+
 class Packages:
     """Makes request packages with new keys, as participants do."""
 
@@ -76,7 +81,7 @@ class Packages:
         names: RequestedNames | None = None,
         **attributes: str | None,
     ) -> bytes:
-        keys = keys or KeyTriple(*(ec.generate_private_key(curve or ec.BrainpoolP256R1()) for _ in range(3)))
+        keys = keys or make_keys(curve)
         subject = DistinguishedName.of(
             **{"CN": cn, "O": "SM-Test-PKI-DE", "OU": "9900000000001", "C": "DE", "serialNumber": "1", **attributes}
         )
@@ -226,6 +231,12 @@ def postgres_workshop(postgres_url: str, tmp_path: Path) -> Workshop:
 def issuing_program() -> Any:
     """The module ``issuing_program.py``."""
     return program
+
+
+@pytest.fixture(scope="session")
+def new_keys() -> Callable[[], KeyTriple]:
+    """Call it for three new keys."""
+    return make_keys
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, event
 
-from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.home import Home
 from smpki.ca.opening import AUDIT_LABEL
 from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain, read_key
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.store import Store
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
 from smpki.db.engine import open_engine
 from smpki.hsm.key import KeyUse, TokenKey
@@ -187,8 +187,8 @@ class Job:
     :param environ: added to the environment
     :param witness: a file that gets the SHA-256 of all that CA keys sign, before anybody has the signature
     :param die: the step at which the process kills itself: one of :data:`STEPS`; ``key N``: the N-th key was made;
-        ``file N``: before the N-th change of a file in the home; ``set-up N``: N milliseconds into the set-up of the
-        token, together with the program that does it
+        ``file N``: before the N-th time that a file of the home is changed, or an open one written to; ``set-up N``:
+        N milliseconds into the set-up of the token, together with the program that does it
     :param count: signatures of the unit of work
     """
 
@@ -257,7 +257,7 @@ class Fate:
         writes = name in ("os.rename", "os.link", "os.mkdir", "os.remove", "sqlite3.connect")
         if name == "open":
             writes = bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
-        if writes and self._job.folder and str(arguments[0]).startswith(self._job.folder):
+        if writes and (isinstance(arguments[0], int) or str(arguments[0]).startswith(self._job.folder)):
             self.files += 1
             self.reached(f"file {self.files}")
         if name == "subprocess.Popen" and self._job.die.startswith("set-up"):

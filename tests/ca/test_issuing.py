@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
 
 from smpki.asn1.curves import CURVES
-from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.permit import Preparer
 from smpki.ca.profile import Plan
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
 from smpki.db.engine import open_engine, writing
 from smpki.errors import IssuingError, PolicyError, SmpkiError, StoreError, TokenError
@@ -21,7 +21,6 @@ from smpki.hsm.keystore import SoftwareKeys
 from smpki.policy.model import CertificateType
 from smpki.policy.names import DistinguishedName
 from smpki.requests.build import RequestedNames
-from smpki.requests.keys import KeyTriple
 
 SUB_CA = "Beispiel.CA"
 
@@ -37,8 +36,8 @@ def by_kind(stored: Any) -> dict[str, x509.Certificate]:
 # What a triple is
 
 
-def test_a_triple_is_for_the_packages_keys_below_the_sub_ca(workshop: Any, packages: Any) -> None:
-    keys = KeyTriple(*(ec.generate_private_key(ec.BrainpoolP256R1()) for _ in range(3)))
+def test_a_triple_is_for_the_packages_keys_below_the_sub_ca(workshop: Any, packages: Any, new_keys: Any) -> None:
+    keys = new_keys()
     with workshop.open() as pki:
         (outcome,) = pki.issue([Order("package", packages.make(keys=keys))], SUB_CA)
         issuer = pki.authorities.sub_ca(SUB_CA).certificate
@@ -536,10 +535,10 @@ def test_a_sub_ca_is_made_whole_or_not_at_all(workshop: Any, failing: Any, signa
         pki.create_sub_ca(SubCaOrder("Neue"))
 
 
-def test_each_package_falls_for_its_own_fault_only(workshop: Any, packages: Any) -> None:
+def test_each_package_falls_for_its_own_fault_only(workshop: Any, packages: Any, new_keys: Any) -> None:
     known = packages.make("Bekannt.EMT")
     workshop.issue(known)
-    keys = KeyTriple(*(ec.generate_private_key(ec.BrainpoolP256R1()) for _ in range(3)))
+    keys = new_keys()
     orders = [
         Order("known", known),
         Order("broken", packages.make("Kaputt.EMT")[:-9]),

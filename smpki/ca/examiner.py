@@ -105,9 +105,10 @@ class Examiner:
         return kind
 
     def _lint(self, package: RequestPackage, kind: CertificateType) -> DistinguishedName:
+        seen: x509.Name | None = None
         for request in package.requests:
             found = lint_request(
-                request.subject,
+                None if request.subject is seen else request.subject,
                 request.public_key,
                 request.extensions,
                 request.hash,
@@ -120,6 +121,7 @@ class Examiner:
                 if finding.severity is Severity.ERROR:
                     hint = f"see what a {kind} may ask for: smpki policy show {kind}"
                     raise RequestError(finding.code, finding.message, where=request.place, hint=hint)
+            seen = request.subject
         return DistinguishedName.from_x509(package.subject)
 
     def _renewal(self, examined: Examined, signer: x509.Certificate) -> Examined:

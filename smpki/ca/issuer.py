@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from smpki.ca.store.records import serial_text
 from smpki.errors import IssuingError
 from smpki.policy.model import CertificateType, Environment, HashName
 from smpki.policy.names import DistinguishedName
@@ -38,6 +39,11 @@ class Issuer:
     hash: HashName
     key_use_end: datetime
     root: DistinguishedName | None = None
+
+    @cached_property
+    def serial(self) -> str:
+        """The serial number of its certificate as the store writes it."""
+        return serial_text(self.certificate.serial_number)
 
     @cached_property
     def name(self) -> DistinguishedName:

@@ -42,7 +42,7 @@ class Permit:
     _hash: HashName
     _used: bool = False
 
-    @property
+    @cached_property
     def serial(self) -> str:
         """The certificate's serial number as the store writes it."""
         return serial_text(self.plan.serial)
@@ -50,7 +50,7 @@ class Permit:
     @property
     def issuer_serial(self) -> str | None:
         """The serial number of the issuer's certificate, ``None`` when self-signed."""
-        return serial_text(self.issuer.certificate.serial_number) if self.issuer else None
+        return self.issuer.serial if self.issuer else None
 
     @cached_property
     def subject_key(self) -> str:
@@ -114,7 +114,9 @@ class Preparer:
                 "issuing.build", f"the certificate can't be built: {error}", where=plan.place, hint="check the request"
             ) from None
         above = issuer.certificate if issuer else unsigned
-        found = self._linter.certificate(unsigned, plan.kind, plan.purpose, issuer=above, body=tbs)
+        found = self._linter.certificate(
+            unsigned, plan.kind, plan.purpose, issuer=above, body=tbs, public_key=plan.public_key
+        )
         errors = [finding for finding in found if finding.severity is Severity.ERROR]
         if errors:
             more = f" ({len(errors) - 1} more findings)" if len(errors) > 1 else ""

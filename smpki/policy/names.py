@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.name import _ASN1Type
@@ -170,10 +171,16 @@ class DistinguishedName:
         The name scheme makes the CN unique in a PKI. Address, OU and country may change from one triple to the next (a
         gateway's OU does when its administrator changes), and a stranger must not get a known CN by another address.
         """
-        return ",".join(f"{short}={_escaped(prepared(self.get(short) or ''))}" for short in ("CN", "O"))
+        return f"CN={_key_part(self.get('CN') or '')},O={_key_part(self.get('O') or '')}"
 
     def __str__(self) -> str:
         return ", ".join(f"{short}={_escaped(value)}" for short, value in self.attributes)
+
+
+@lru_cache(maxsize=1024)
+def _key_part(value: str) -> str:
+    """Kept, since the steps of a batch ask for the same keys again and again."""
+    return _escaped(prepared(value))
 
 
 def _escaped(value: str) -> str:

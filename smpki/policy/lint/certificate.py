@@ -4,12 +4,13 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from smpki.policy.lint.body import Encoded, body_findings, lifetime_findings, serial_number_findings
 from smpki.policy.lint.extensions import extension_findings, holder_extension_findings
 from smpki.policy.lint.finding import Finding, error
 from smpki.policy.lint.issuer import facts_of, issuer_findings, unknown_issuer_findings
-from smpki.policy.lint.keys import encoding_findings, public_key_findings
+from smpki.policy.lint.keys import encoding_findings, encoding_of, public_key_findings
 from smpki.policy.lint.shared import part, with_extensions
 from smpki.policy.lint.subject import lint_subject
 from smpki.policy.lint.surroundings import Surroundings
@@ -60,6 +61,7 @@ class Linter:
         *,
         issuer: x509.Certificate | None = None,
         body: bytes | None = None,
+        public_key: CertificatePublicKeyTypes | None = None,
     ) -> tuple[Finding, ...]:
         """Check a certificate (TR-03109-4 annex A, TR-03116-3, RFC 5280 section 4).
 
@@ -67,7 +69,8 @@ class Linter:
 
         :param kind: the certificate's type; see :func:`smpki.policy.lint.classify.classify` where it is not known
         :param issuer: the issuer's certificate where it is at hand; a root is its own
-        :param body: the encoded TBSCertificate; who has it at hand saves a third of the time
+        :param body: the encoded TBSCertificate, where it is at hand
+        :param public_key: the key that should be in it, where it is at hand
         :return: the findings in the order of the certificate's fields; none when all is well
         :raises KeyError: when the type has no certificate for that purpose
         :raises ValueError: when ``issuer`` can't be read
@@ -81,7 +84,7 @@ class Linter:
         shared = kind, purpose, certificate.signature_algorithm_oid, *parted.shared
         if shared in self._sound:
             own = with_extensions(encoded, parted.own_extensions)
-            return tuple(self._own_findings(own, encoded, kind, purpose))
+            return tuple(self._own_findings(own, encoded, kind, purpose, public_key))
         found = tuple(self._findings(certificate, encoded, kind, purpose, issuer))
         if not found:
             self._sound.add(shared)
@@ -118,14 +121,20 @@ class Linter:
             yield from extension_findings(extensions, policy.profile(kind, purpose), surroundings)
 
     def _own_findings(
-        self, certificate: x509.Certificate, encoded: Encoded, kind: CertificateType, purpose: PurposeName
+        self,
+        certificate: x509.Certificate,
+        encoded: Encoded,
+        kind: CertificateType,
+        purpose: PurposeName,
+        key: CertificatePublicKeyTypes | None,
     ) -> Iterator[Finding]:
         """:meth:`_findings` without the rules for what it shares with others."""
         yield from serial_number_findings(certificate)
         yield from self._subject_findings(certificate, encoded.subject, kind)
-        key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
-        if key is not None:
-            yield from encoding_findings(key, encoded.public_key_info, purpose)
+        if key is None or encoding_of(key) != encoded.public_key_info:
+            key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
+            if key is not None:
+                yield from encoding_findings(key, encoded.public_key_info, purpose)
         extensions = yield from _read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
         if extensions is not None:
             surroundings = Surroundings(self._policy, self._environment, key)

@@ -39,12 +39,17 @@ def public_key_findings(
         yield warning(f"{at}.window", f"a key on {curve} is certified on {on:%Y-%m-%d}, outside {_spans(fitting)}")
 
 
+def encoding_of(key: CertificatePublicKeyTypes) -> bytes:
+    """The SubjectPublicKeyInfo that a certificate should have for this key: named curve, uncompressed point."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def encoding_findings(key: CertificatePublicKeyTypes, info: bytes, purpose: PurposeName) -> Iterator[Finding]:
     """Is the curve given by its name, and the point uncompressed? Everything else would have several encodings.
 
     :param info: the SubjectPublicKeyInfo as it stands in the certificate
     """
-    if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != info:
+    if encoding_of(key) != info:
         yield error(
             f"tr-03116-3.{_TABLES[purpose]}.public_key.encoding", "the key is no uncompressed point on a named curve"
         )

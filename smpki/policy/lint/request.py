@@ -22,7 +22,7 @@ _COMPUTED = "subject_key_identifier"
 
 
 def lint_request(
-    subject: x509.Name,
+    subject: x509.Name | None,
     public_key: ec.EllipticCurvePublicKey,
     extensions: x509.Extensions,
     proof_hash: hashes.HashAlgorithm,
@@ -36,6 +36,7 @@ def lint_request(
     The DN serialNumber is a wish of which only the form is checked. Requested extensions must agree with the profile;
     that they are critical or not is not looked at, since real requests have none critical and the CA sets it anyway.
 
+    :param subject: ``None`` when it was looked at with another request of the package
     :param proof_hash: the hash of the proof of possession (RFC 4211 section 4.1)
     :return: the findings in the order of the request's fields; none when all is well
     :raises KeyError: when the type has no certificate for that purpose
@@ -43,7 +44,7 @@ def lint_request(
     profile = policy.profile(kind, purpose)
     surroundings = Surroundings(policy, environment, public_key)
     return (
-        *subject_findings(subject, kind, policy, environment, requested=True),
+        *(() if subject is None else subject_findings(subject, kind, policy, environment, requested=True)),
         *public_key_findings(public_key, kind, purpose, policy, on=None),
         *_wish_findings(extensions, profile, surroundings),
         *_proof_findings(proof_hash, policy),

@@ -1,4 +1,4 @@
-"""Explain certificates, CRLs and request packages in plain words, with the German terms."""
+"""Explain certificates, CRLs and requests in plain words, with the German terms."""
 
 import binascii
 from collections.abc import Iterator
@@ -10,11 +10,15 @@ from smpki.errors import RequestError
 from smpki.policy.model import Policy
 from smpki.policy.templates import render
 from smpki.policy.text import visible
+from smpki.requests.any_request import read_request
 from smpki.requests.armour import strip_armour
+from smpki.requests.device_admin import DeviceAdminUpdate
 from smpki.requests.explain_certificate import certificate_part
 from smpki.requests.explain_crl import crl_part
 from smpki.requests.explain_package import package_parts
 from smpki.requests.explain_parts import Part
+from smpki.requests.explain_signed import device_admin_part, revocation_part
+from smpki.requests.revocation import RevocationRequest
 
 _BEGIN, _DASHES = b"-----BEGIN ", b"-----"
 _LONGEST_LABEL = 80
@@ -25,7 +29,7 @@ _OBJECT_IDENTIFIER = 0x06
 class Explanation:
     """What a file holds.
 
-    :param parts: its certificates, CRLs and request packages in their order; the requests follow their package
+    :param parts: its certificates, CRLs and requests in their order; the requests of a package follow it
     """
 
     parts: tuple[Part, ...]
@@ -40,14 +44,14 @@ class Explanation:
 
 
 def explain(data: bytes, policy: Policy) -> Explanation:
-    """Explain a certificate, a CRL or an initial request package; of several PEM blocks each.
+    """Explain a certificate, a CRL, or whatever a participant may send to a CA; of several PEM blocks each.
 
     What strangers wrote is shown with everything escaped that a terminal would not simply print.
 
-    :param data: PEM, DER (request packages: BER too) or base64 text
+    :param data: PEM, DER (requests: BER too) or base64 text
     :param policy: what certificates and requests are linted against
     :raises RequestError: ``inspect.unknown`` when it is none of these, and what
-        :func:`smpki.requests.read.read_package` raises for a broken request package
+        :func:`smpki.requests.any_request.read_request` raises for a broken request
     """
     return Explanation(tuple(part for place, block in _blocks(data) for part in _parts(block, place, policy)))
 
@@ -88,7 +92,13 @@ def _pem_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _parts(block: bytes, place: str, policy: Policy) -> Iterator[Part]:
     if _is_content_info(block):
-        yield from package_parts(block, policy)
+        match read_request(block):
+            case RevocationRequest() as request:
+                yield revocation_part(request)
+            case DeviceAdminUpdate() as update:
+                yield device_admin_part(update)
+            case submission:
+                yield from package_parts(submission, policy)
         return
     # pyca raises ValueError, InvalidVersion and more; whatever it is, the block can't be read as that
     try:
@@ -101,12 +111,12 @@ def _parts(block: bytes, place: str, policy: Policy) -> Iterator[Part]:
     try:
         yield crl_part(x509.load_der_x509_crl(block), policy)
     except Exception:
-        message = f"this is no certificate, CRL or request package; read as a certificate: {visible(complaint)}"
+        message = f"this is no certificate, CRL or request; read as a certificate: {visible(complaint)}"
         raise _unknown(message, place) from None
 
 
 def _is_content_info(data: bytes) -> bool:
-    """Whether the first thing inside is an object identifier: the content type of a request package."""
+    """Whether the first thing inside is an object identifier: the content type of a request."""
     length = data[1:2]
     inside = 2 + (length[0] & 0x7F if length and length[0] > 0x80 else 0)
     return data[inside : inside + 1] == bytes((_OBJECT_IDENTIFIER,))
@@ -117,5 +127,5 @@ def _unknown(message: str, place: str = "") -> RequestError:
         "inspect.unknown",
         message,
         where=place,
-        hint="give a certificate, a CRL or an initial request package, as PEM, DER or base64 text",
+        hint="give a certificate, a CRL or a request, as PEM, DER or base64 text",
     )

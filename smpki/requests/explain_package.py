@@ -1,4 +1,4 @@
-"""Explain an initial request package (Antragspaket) and the three requests in it."""
+"""Explain a request package (Antragspaket) and the three requests in it."""
 
 from collections.abc import Iterator
 
@@ -10,35 +10,40 @@ from smpki.policy.model import Policy, PurposeName
 from smpki.policy.terms import PURPOSES, Term
 from smpki.requests.explain_extensions import extension_facts
 from smpki.requests.explain_parts import Part, fact, hash_words, key_words, name_values
+from smpki.requests.explain_signed import signature_fact, signature_findings
 from smpki.requests.model import CertificateRequest, Purpose, RequestPackage
-from smpki.requests.read import read_package, verify_package
+from smpki.requests.read import verify_package
+from smpki.requests.submission import Submission
 
 _PURPOSES: dict[Purpose, PurposeName] = {Purpose.TLS: "tls", Purpose.SIG: "sig", Purpose.ENC: "enc"}
+_KINDS = {
+    "initial": Term("Initial request package", "Antragspaket"),
+    "renewal": Term("Renewal request package", "Folgeantrag"),
+    "authorised": Term("Authorised request package", "autorisiertes Antragspaket"),
+}
 
 
-def package_parts(data: bytes, policy: Policy) -> Iterator[Part]:
-    """Explain a request package, then each of its requests.
-
-    :param data: BER or DER
-    :raises RequestError: as :func:`smpki.requests.read.read_package`; a proof that does not hold is explained instead
-    """
-    package = read_package(data)
+def package_parts(submission: Submission, policy: Policy) -> Iterator[Part]:
+    """Explain a request package, then each of its requests; proofs and signatures that don't hold are explained too."""
+    package = submission.package
     role, environment = default_kind(package.subject), environment_of(package.subject, policy)
-    findings = tuple(_proof_findings(package))
-    proofs = [f"broken: {each.message}" for each in findings] or ["each request is signed by the key it asks for"]
+    signatures = [each for each in (submission.renewal, submission.authorisation) if each is not None]
+    unproven = list(_proof_findings(package))
+    proofs = [f"broken: {each.message}" for each in unproven] or ["each request is signed by the key it asks for"]
     holder = (
         str(Term(policy.certificates[role].title, policy.certificates[role].german)) if role else "of no known type"
     )
     yield Part(
         kind="request-package",
-        title=f"Initial request package (Antragspaket), {holder}",
+        title=f"{_KINDS[submission.kind]}, {holder}",
         facts=(
             fact(Term("Subject", "Inhaber"), name_values(package.subject)),
             fact(Term("PKI", "Organisation"), [environment or "none that the policy knows"]),
             fact(Term("Proofs of possession", "Besitznachweise"), proofs),
-            fact(Term("SHA-256", "Fingerabdruck"), [package.digest.hex()]),
+            *(signature_fact(signature) for signature in signatures),
+            fact(Term("SHA-256", "Fingerabdruck"), [submission.digest.hex()]),
         ),
-        findings=findings,
+        findings=(*unproven, *(finding for signature in signatures for finding in signature_findings(signature))),
         role=role,
     )
     for request in package.requests:

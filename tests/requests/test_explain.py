@@ -12,10 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smpki.asn1.oids import BSI_CERT_REQ_MSGS_WITH_OUTER_SIGNATURE
 from smpki.errors import RequestError
 from smpki.policy.load import default_policy_text, load_policy
 from smpki.policy.names import DistinguishedName
+from smpki.requests.build_signed import build_authorised_package
+from smpki.requests.device_admin import build_device_admin_update
 from smpki.requests.explain import explain
+from smpki.requests.revocation import RevocationItem, build_revocation_request
 
 POLICY = load_policy(default_policy_text())
 KEY = ec.derive_private_key(0x5EED, ec.BrainpoolP256R1())
@@ -326,3 +330,56 @@ def test_a_real_request_package(sample):
     package, tls, sig, enc = explain(sample, POLICY).parts
     assert values(package, "Subject")[0] == "CN (common name, Name): Company-Test.EMT.MAK"
     assert [[finding.severity for finding in part.findings] for part in (tls, sig, enc)] == [["warning"], [], []]
+
+
+def test_a_real_renewal(renewal_sample):
+    package, *requests = explain(renewal_sample, POLICY).parts
+    assert package.title.startswith("Renewal request package (Folgeantrag), External market participant")
+    signed = values(package, "Signed with the previous key")
+    assert signed[0].startswith("CN=Company-Test.EMT.MAK, O=SM-Test-PKI-DE")
+    assert signed[1].startswith("certificate 1f9c35fc12c486c5f2176b8d1e108951 of CN=MTG-Metering-Test-DE.CA")
+    assert signed[2] == "valid 2024-01-22 14:45:57 UTC to 2026-01-22 23:59:59 UTC"
+    assert signed[3] == "the signature holds: ECDSA and SHA-256"
+    assert signed[4].startswith("enclosed as well: CN=MTG-Metering-Test-DE.CA")
+    assert package.findings == ()
+    assert len(requests) == 3
+
+
+def test_an_authorised_package_in_words(forge, authority):
+    administrator = authority.signer("CN=Messwerk.GWA, O=SM-Test-PKI-DE, C=DE, serialNumber=1", 12)
+    data = build_authorised_package(forge.package(forge.drafts), administrator)
+    package, *_ = explain(data, POLICY).parts
+    assert package.title.startswith("Authorised request package (autorisiertes Antragspaket)")
+    assert values(package, "Authorised by")[0] == "CN=Messwerk.GWA, O=SM-Test-PKI-DE, C=DE, serialNumber=1"
+
+
+def test_a_broken_signature_is_explained(renewal_draft):
+    draft = renewal_draft.but(signature=KEY.sign(b"", ec.ECDSA(hashes.SHA256())))
+    package, *_ = explain(draft.inside(BSI_CERT_REQ_MSGS_WITH_OUTER_SIGNATURE), POLICY).parts
+    (finding,) = package.findings
+    assert finding.code == "rfc-5652.5_6.signature.invalid"
+    assert values(package, "Signed with the previous key")[3] == f"broken: {finding.message}"
+
+
+def test_a_revocation_request_in_words(previous):
+    issuer = previous.certificate.issuer
+    reasons = ["key_compromise", "ca_compromise", "certificate_hold", "remove_from_crl", "aa_compromise"]
+    items = [RevocationItem(issuer, 0xA0 + number, reason) for number, reason in enumerate(reasons)]
+    (part,) = explain(build_revocation_request(items, previous), POLICY).parts
+    assert (part.kind, part.findings) == ("revocation-request", ())
+    assert part.title == "Revocation request (Sperrantrag) for 5 certificates"
+    words = values(part, "Certificates")
+    assert words[0].startswith("a0 of CN=Beispiel.CA, O=SM-Test-PKI-DE, C=DE, serialNumber=1: keyCompromise (")
+    assert [each.rpartition(": ")[2].partition(" ")[0] for each in words[1:]] == [
+        *("cACompromise", "certificateHold", "removeFromCRL", "aACompromise")
+    ]
+    assert values(part, "Signed by")[0].startswith("CN=Beispiel.EMT.MAK")
+    assert "Sperrantrag" in explain(build_revocation_request(items, previous), POLICY).text()
+
+
+def test_a_change_of_administrator_in_words(previous):
+    gateways = [f"EABC00{number:08}.SMGW" for number in range(30)]
+    (part,) = explain(build_device_admin_update(gateways, "Neu.GWA", previous), POLICY).parts
+    assert (part.kind, part.findings) == ("device-admin", ())
+    assert values(part, "New administrator") == ("Neu.GWA",)
+    assert values(part, "Gateways") == (*gateways[:20], "and 10 more")

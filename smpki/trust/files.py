@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from smpki.errors import TrustError
 
@@ -35,7 +36,7 @@ def _read(
     blocks = [begin + rest for rest in data.split(begin)[1:]]
     try:
         return tuple(map(load_pem, blocks)) if blocks else (load_der(data),)
-    except ValueError as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         message = f"holds nothing that can be read as {label}: {error}"
         hint = f"give DER, or PEM with -----BEGIN {label}-----"
         raise TrustError("trust.file.unreadable", message, where=where, hint=hint) from None

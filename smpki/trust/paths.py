@@ -48,6 +48,10 @@ class PathSearch:
         self._registry = _Registry()
 
     def __iter__(self) -> Iterator[Path]:
+        """The chains, the shortest first: a root that is not trusted adds nothing between its link and a Sub-CA."""
+        return iter(sorted(self._found(), key=len))
+
+    def _found(self) -> Iterator[Path]:
         if len(self._relevant) > _MOST_RELEVANT:
             return
         relevant = [as_asn1(one) for one in self._relevant]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -195,8 +196,11 @@ class Generation:
         """What a chain below this root may need, but for the root and the end user."""
         return tuple(one.certificate for one in (self.crl_signer, self.tls_signer, self.sub_ca))
 
-    def crls(self, *entries: Entry, **options: Any) -> tuple[x509.CertificateRevocationList, ...]:
-        """The three CRLs of this generation; each entry goes where it belongs."""
+    def crls(self, *entries: Entry, bare: bool = False, **options: Any) -> tuple[x509.CertificateRevocationList, ...]:
+        """The three CRLs of this generation; each entry goes where it belongs.
+
+        :param bare: the root's own small list names no distribution point
+        """
         small, indirect, sub = [], [], []
         for entry in entries:
             if entry.certificate.issuer == self.sub_ca.name:
@@ -206,7 +210,7 @@ class Generation:
             else:
                 indirect.append(entry)
         return (
-            revocation_list(self.root, small, uris=[self.small_uri], **options),
+            revocation_list(self.root, small, uris=[] if bare else [self.small_uri], **options),
             revocation_list(self.crl_signer, indirect, indirect=True, uris=[self.root_uri], **options),
             revocation_list(self.sub_ca, sub, **options),
         )
@@ -241,17 +245,32 @@ class SmallPki:
         """All that a chain may need, but for the roots."""
         return (*self.old.helpers, self.link.certificate, *self.new.helpers)
 
-    def crls(self, *entries: Entry) -> tuple[x509.CertificateRevocationList, ...]:
+    def crls(self, *entries: Entry, bare: bool = False) -> tuple[x509.CertificateRevocationList, ...]:
         """All six CRLs; each entry goes where it belongs."""
-        new = [one for one in entries if one.certificate.issuer in (self.new.root.name, self.new.sub_ca.name)]
-        return (*self.old.crls(*(one for one in entries if one not in new)), *self.new.crls(*new))
+        return tuple(
+            crl
+            for generation in (self.old, self.new)
+            for crl in generation.crls(
+                *(one for one in entries if self.generation_of(one.certificate) is generation), bare=bare
+            )
+        )
+
+    def generation_of(self, certificate: x509.Certificate) -> Generation:
+        """The generation whose lists a certificate is looked up on; that of its issuer."""
+        issuers = (self.new.root, self.new.tls_signer, self.new.sub_ca)
+        return self.new if certificate.issuer in [one.name for one in issuers] else self.old
+
+    @cached_property
+    def plain_crls(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """All six CRLs, nothing on them."""
+        return self.crls()
 
     def ask(self, holder: Holder | x509.Certificate, root: Holder | None = None, **options: Any) -> Verdict:
-        """Validate with everything at hand; by default the holder's own generation's root is trusted."""
+        """Validate with everything at hand; by default the old root is trusted."""
         certificate = holder.certificate if isinstance(holder, Holder) else holder
-        trusted = root or (self.old.root)
-        values: dict[str, Any] = {"at": AT, "untrusted": self.certificates, "crls": self.crls()}
-        return validate(Question(certificate, (trusted.certificate,), **(values | options)))
+        trusted = (root or self.old.root).certificate
+        values: dict[str, Any] = {"at": AT, "untrusted": self.certificates, "crls": self.plain_crls}
+        return validate(Question(certificate, (trusted,), **(values | options)))
 
 
 @pytest.fixture(scope="session")
@@ -260,14 +279,7 @@ def pki() -> SmallPki:
     return SmallPki()
 
 
-Asked = Callable[..., Verdict]
-
-
-def codes_of(verdict: Verdict) -> list[str]:
-    return [one.code for one in verdict.reasons]
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def codes() -> Callable[[Verdict], list[str]]:
     """The codes of a verdict's reasons, in their order."""
-    return codes_of
+    return lambda verdict: [one.code for one in verdict.reasons]

@@ -23,6 +23,7 @@ class SmpkiError(Exception):
     :param message: what was wrong, one sentence
     :param where: the place: file, field or index; empty when there is just one
     :param hint: what the reader can do about it
+    :ivar audited: whether the audit has an entry for it
     """
 
     def __init__(self, code: str, message: str, *, where: str = "", hint: str = "") -> None:
@@ -31,6 +32,7 @@ class SmpkiError(Exception):
         self.message = message
         self.where = where
         self.hint = hint
+        self.audited = False
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

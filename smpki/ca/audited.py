@@ -10,7 +10,7 @@ from smpki.errors import SmpkiError, StoreError
 
 @contextmanager
 def audited(store: Store, action: str, subject: str) -> Iterator[None]:
-    """One audit entry for a refusal; where the store itself fails, only the caller can be told.
+    """One audit entry for a refusal, whatever stands around; where the store itself fails, only the caller is told.
 
     :param action: what the audit calls the work
     :param subject: whom it concerns
@@ -19,6 +19,8 @@ def audited(store: Store, action: str, subject: str) -> Iterator[None]:
         yield
     except SmpkiError as error:
         # a serial number that the store does not know is no failure of the store
-        if not isinstance(error, StoreError) or error.code.startswith("store.serial."):
+        store_failed = isinstance(error, StoreError) and not error.code.startswith("store.serial.")
+        if not error.audited and not store_failed:
+            error.audited = True
             store.record(AuditEntry(action=action, outcome="refused", subject=subject, detail=error.as_dict()))
         raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from smpki_cli.common import Output, command, surroundings
+from smpki_cli.standing import revocation_value, revocation_words
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
@@ -16,7 +17,7 @@ Columns = Sequence[str]
 Rows = Iterable[Sequence[str]]
 
 
-def certificate_values(certificates: "Iterable[ListedCertificate]") -> list[object]:
+def certificate_values(certificates: "Iterable[ListedCertificate]") -> list[dict[str, object]]:
     """Certificates as JSON values."""
     return [
         {
@@ -71,8 +72,15 @@ def list_command(
 
     with open_store(home, surroundings()) as store:
         page = store.page(after=after, limit=limit, kind=kind, purpose=purpose, cn=cn)
-    values = {"certificates": certificate_values(page.certificates), "next": page.next}
-    output.table(values, *certificate_rows(page.certificates))
+        revoked = store.revocations.among([one.serial for one in page.certificates])
+    found = [revoked.get(one.serial) for one in page.certificates]
+    values = [
+        {**value, "revocation": revocation_value(one)}
+        for value, one in zip(certificate_values(page.certificates), found, strict=True)
+    ]
+    columns, rows = certificate_rows(page.certificates)
+    with_state = ((*row, revocation_words(one)) for row, one in zip(rows, found, strict=True))
+    output.table({"certificates": values, "next": page.next}, (*columns, "state"), with_state)
     if page.next and not output.as_json:
         click.echo(f"more: --after {page.next}", err=True)
 
@@ -91,9 +99,15 @@ def show_command(home: "Home", output: Output, serial: str, out: Path | None) ->
 
     with open_store(home, surroundings()) as store:
         found = store.find(serial)
+        revocation = store.revocations.among([found.serial]).get(found.serial)
         chain = chain_above(store, found)
     explanation = explain(found.der, home.policy())
     if out is not None:
         write_files(out, triple_files([found], chain))
     (value,) = certificate_values([found])
-    output.show({"certificate": value, "explanation": explanation.as_dict()}, explanation.text())
+    values = {
+        "certificate": {**value, "revocation": revocation_value(revocation)},
+        "explanation": explanation.as_dict(),
+    }
+    lines = [revocation_words(revocation).upper()] if revocation else []
+    output.show(values, "\n".join([*lines, explanation.text()]))

@@ -77,6 +77,11 @@ class Home:
         return self.folder / "audit.head"
 
     @property
+    def published_folder(self) -> Path:
+        """CRLs for a web server, unless the operator keeps them elsewhere."""
+        return self.folder / "published"
+
+    @property
     def run_folder(self) -> Path:
         """A locked file for every process that is issuing."""
         return self.folder / "run"

@@ -18,7 +18,7 @@ from smpki.ca.store.revocations import Revocation, RevocationChange
 from smpki.ca.store.store import Store
 from smpki.errors import RevocationError, StoreError
 from smpki.policy.model import CertificateType, Policy, Reason
-from smpki.policy.reasons import AnyReason
+from smpki.policy.reasons import read_reason
 
 Which = str | bytes
 """A certificate: its serial number in hex, of which the first digits are enough, or itself, DER or PEM."""
@@ -55,7 +55,7 @@ class RevocationDesk:
     def change(
         self,
         which: Sequence[Which],
-        reason: AnyReason,
+        reason: str,
         *,
         triple: bool | None = None,
         requested_by: str | None = None,
@@ -64,22 +64,25 @@ class RevocationDesk:
 
         :raises RevocationError: as the method that does it
         """
-        if reason == "certificate_hold":
+        with audited(self._store, "revoke", _label(which)):
+            known = read_reason(reason)
+        if known == "certificate_hold":
             return self.suspend(which, triple=triple, requested_by=requested_by)
-        if reason == "remove_from_crl":
+        if known == "remove_from_crl":
             return self.resume(which, triple=triple, requested_by=requested_by)
         return self.revoke(which, reason, triple=triple, requested_by=requested_by)
 
     def revoke(
         self,
         which: Sequence[Which],
-        reason: Reason,
+        reason: str,
         *,
         triple: bool | None = None,
         requested_by: str | None = None,
     ) -> tuple[TakenBack, ...]:
         """Revoke for good. Of what is suspended the reason is replaced; the date stays that of the suspension (X.509).
 
+        :param reason: a reason of RFC 5280, see :func:`smpki.policy.reasons.read_reason`
         :param triple: whether the rest of a triple goes along; ``None``: what the policy says
         :param requested_by: on whose behalf; ``None`` for the operator's own act
         :return: what was revoked
@@ -88,15 +91,12 @@ class RevocationDesk:
         :raises StoreError: ``store.serial.*``, or the database failed
         """
         with audited(self._store, "revoke", _label(which)), self._store.revocations.changing() as change:
-            if reason == "certificate_hold":
-                hint = "suspend the certificate instead"
-                raise RevocationError("revocation.reason.hold", "certificate_hold suspends", where="reason", hint=hint)
-            self._check_reason(reason)
+            known = self._reason_to_revoke(reason)
             act = self._act(change, which, triple, _against_revoking)
             suspended = [one.serial for one in act.certificates if one.serial in act.states]
-            change.revoke_suspended(suspended, reason)
-            change.add(_row(one, reason, act.now) for one in act.certificates if one.serial not in act.states)
-            return _done(change, "revoke", act.certificates, reason=reason, requested_by=requested_by)
+            change.revoke_suspended(suspended, known)
+            change.add(_row(one, known, act.now) for one in act.certificates if one.serial not in act.states)
+            return _done(change, "revoke", act.certificates, reason=known, requested_by=requested_by)
 
     def suspend(
         self, which: Sequence[Which], *, triple: bool | None = None, requested_by: str | None = None
@@ -108,7 +108,6 @@ class RevocationDesk:
         :raises StoreError: as :meth:`revoke`
         """
         with audited(self._store, "suspend", _label(which)), self._store.revocations.changing() as change:
-            self._check_reason("certificate_hold")
             act = self._act(change, which, triple, self._against_suspending)
             until = self._rules.suspension_longest.value.after(act.now)
             change.add(_row(one, "certificate_hold", act.now, until) for one in act.certificates)
@@ -145,15 +144,24 @@ class RevocationDesk:
             change.revoke_suspended(serials, "unspecified")
             return _done(change, "revoke", certificates, reason="unspecified", because="suspension over")
 
-    def _check_reason(self, reason: Reason) -> None:
+    def _reason_to_revoke(self, text: str) -> Reason:
+        reason = read_reason(text)
+        if reason == "certificate_hold" or reason == "remove_from_crl":
+            raise RevocationError(
+                "revocation.reason.suspension",
+                f"{reason} is about suspension, and revokes nothing",
+                where="reason",
+                hint="smpki suspend or smpki resume",
+            )
         allowed = self._rules.reasons.value
         if reason not in allowed:
             raise RevocationError(
                 "revocation.reason.not_allowed",
-                f"the policy does not take certificates back for {reason}",
+                f"the policy revokes nothing for {reason}",
                 where="reason",
                 hint=f"one of {', '.join(allowed)}",
             )
+        return reason
 
     def _act(self, change: RevocationChange, which: Sequence[Which], triple: bool | None, against: _Against) -> "_Act":
         """What is to be done. The clock is read in here, where no one else can write any more (see ``Crls.begin``)."""

@@ -150,6 +150,18 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     shown = tell(*(["show", serial] for serial in serials))
     assert [one["certificate"]["serial"] for one in shown] == serials
     assert len(serials) == 3
+    gateway, certificate = tmp_path / "gateway", str(tmp_path / "gateway" / "sig.pem")
+    tell(
+        ["request", "new", "--cn", "EABC0012345678.SMGW", "--ou", "Hersteller GmbH", "--out", str(gateway)],
+        ["issue", str(gateway / "request.der"), *by, "--out", str(gateway)],
+        ["suspend", "--cert", certificate],
+        ["settle-suspensions"],
+        ["resume", "--cert", certificate],
+        ["revoke", "--cert", certificate, "--reason", "superseded"],
+        ["crl", "issue", "--due"],
+        ["crl", "list"],
+        ["crl", "publish"],
+    )
     assert [command for command in commands if command not in told] == [], "tell new commands above, too"
 
 

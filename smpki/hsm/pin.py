@@ -1,13 +1,12 @@
 """PINs: from a file, the environment or a prompt, never from an argument, and never into a message."""
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from smpki.errors import TokenError
-from smpki.hsm.secret_file import write_secret
+from smpki.hsm.secret_file import ExposedError, read_secret, write_secret
 
 RANDOM_PIN_DIGITS = 16
 """Length of a random PIN; BSI TR-03116-3 chapter 10 asks for at least 10 decimal digits."""
@@ -67,17 +66,14 @@ def read_pin(*, file: Path | None, value: str | None, prompt: Callable[[], str] 
 
 def _read_file(file: Path) -> Pin:
     try:
-        with file.open("rb") as stream:
-            # the mode of what was opened, so that no other file can take its place in between
-            mode = os.fstat(stream.fileno()).st_mode & 0o777
-            if mode & 0o077:
-                raise TokenError(
-                    "token.pin.file_mode",
-                    f"others than its owner can use the PIN file (mode {mode:04o})",
-                    where=str(file),
-                    hint=f"chmod 600 {file}, and change the PIN if somebody may have read it",
-                )
-            content = stream.read()
+        content = read_secret(file)
+    except ExposedError as error:
+        raise TokenError(
+            "token.pin.file_mode",
+            f"others than its owner can use the PIN file (mode {error.mode:04o})",
+            where=str(file),
+            hint=f"chmod 600 {file}, and change the PIN if somebody may have read it",
+        ) from None
     except FileNotFoundError:
         raise TokenError(
             "token.pin.file_missing", "the PIN file does not exist", where=str(file), hint="check the path"

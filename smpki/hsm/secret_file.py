@@ -1,8 +1,33 @@
-"""Files that hold a secret which must not be lost: a PIN, a key."""
+"""Files that hold a secret which must not be lost: a PIN, a password, a key."""
 
 import os
 from pathlib import Path
 from tempfile import mkstemp
+
+
+class ExposedError(Exception):
+    """Others than its owner can use the file of a secret.
+
+    :param mode: the file's permissions
+    """
+
+    def __init__(self, mode: int) -> None:
+        super().__init__(f"{mode:04o}")
+        self.mode = mode
+
+
+def read_secret(file: Path) -> bytes:
+    """Read a file that only its owner can use.
+
+    :raises ExposedError: others can
+    :raises OSError: it can't be read
+    """
+    with file.open("rb") as stream:
+        # the mode of what was opened, so that no other file can take its place in between
+        mode = os.fstat(stream.fileno()).st_mode & 0o777
+        if mode & 0o077:
+            raise ExposedError(mode)
+        return stream.read()
 
 
 def write_secret(file: Path, content: bytes) -> None:

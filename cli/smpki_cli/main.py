@@ -7,7 +7,9 @@ import click
 
 COMMANDS = {
     "init": ("init", "Make a PKI: token, root, CRL signer, TLS signer."),
-    "issue-sub-ca": ("sub_ca", "Make a Sub-CA with its key in the token."),
+    "root": ("root", "Change the root's key."),
+    "issue-sub-ca": ("sub_ca", "Make, renew or certify a Sub-CA."),
+    "sub-ca": ("sub_ca", "Be a Sub-CA whose root is elsewhere."),
     "issue": ("issue", "Issue TLS, SIG and ENC certificates for request packages."),
     "issue-batch": ("batch", "Issue triples for a folder of packages or NDJSON."),
     "request": ("request", "Make request packages, as a participant does."),

@@ -99,7 +99,7 @@ class Maker:
         """A root, ready to be signed, and the issuer that it will be."""
         window = self.window(holder)
         key = self.key(new, holder, window)
-        plan = self._plan(holder, key.public_key(), None, window, self._keys.key_id(key))
+        plan = self._plan(holder, key.public_key(), None, window, self.key_id(key))
         permit = self._preparer.prepare_self_signed(plan, key, window.hash)
         return permit, Issuer(holder.kind, permit.unsigned, key, window.hash, plan.key_use_end)
 
@@ -107,7 +107,7 @@ class Maker:
         """A certificate below ``issuer`` with a key of ours, and the issuer that its holder will be if it is a CA."""
         window = self.window(holder)
         key = self.key(new, holder, window)
-        plan = self._plan(holder, key.public_key(), issuer, window, self._keys.key_id(key))
+        plan = self._plan(holder, key.public_key(), issuer, window, self.key_id(key))
         permit = self._preparer.prepare(plan, issuer)
         root = issuer.root or issuer.name
         return permit, Issuer(holder.kind, permit.unsigned, key, window.hash, plan.key_use_end, root)
@@ -146,6 +146,30 @@ class Maker:
                 hint="remove that key from the token, if nothing uses it",
             )
         return key
+
+    def made_key(self, holder: Holder, public_key: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePrivateKey:
+        """The key that was made for a holder, to go with the certificate that somebody else issued for it.
+
+        :raises IssuingError: ``issuing.key.foreign`` when the certificate is for another key
+        """
+        try:
+            key = self._keys.key(label=holder.key_label)
+        except TokenError as error:
+            if error.code != "token.key.missing":
+                raise
+            key = None
+        if key is None or key.public_key() != public_key:
+            raise IssuingError(
+                "issuing.key.foreign",
+                "the certificate is for a key that was not made here",
+                where=holder.key_label,
+                hint="the requests have to come from this PKI's token: smpki sub-ca request",
+            )
+        return key
+
+    def key_id(self, key: ec.EllipticCurvePrivateKey) -> bytes:
+        """The CKA_ID of a key of ours."""
+        return self._keys.key_id(key)
 
     def issue(self, action: str, name: str, permits: Sequence[Permit]) -> tuple[StoredCertificate, ...]:
         """Record, sign and store what was prepared, as one unit with one audit entry."""

@@ -1,8 +1,8 @@
-"""What an end user gets: the triple and its chain as PEM files."""
+"""Certificates as PEM files: what an end user gets, and what the operator of a CA hands on."""
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asn1crypto import pem
@@ -16,8 +16,7 @@ def triple_files(certificates: Sequence[StoredCertificate], chain: Sequence[Stor
 
     :param chain: from the root down to the issuer; the end user's own certificates are not in it
     """
-    files = {f"{certificate.purpose}.pem": _pem(certificate) for certificate in certificates}
-    return files | {"chain.pem": b"".join(_pem(certificate) for certificate in chain)}
+    return {f"{one.purpose}.pem": pem_file([one]) for one in certificates} | {"chain.pem": pem_file(chain)}
 
 
 def triple_folder(base: Path, certificates: Sequence[StoredCertificate]) -> Path:
@@ -29,7 +28,7 @@ def triple_folder(base: Path, certificates: Sequence[StoredCertificate]) -> Path
     name = re.sub(r"[^A-Za-z0-9._-]", "_", first.subject_cn).lstrip(".")
     folder = base / f"{name}-{first.dn_serial}"
     present = folder / f"{first.purpose}.pem"
-    if present.exists() and present.read_bytes() != _pem(first):
+    if present.exists() and present.read_bytes() != pem_file([first]):
         return folder.with_name(f"{folder.name}-{first.serial}")
     return folder
 
@@ -47,10 +46,10 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             partial.rename(folder / name)
     except OSError as error:
         message = f"can't be written: {error.strerror}"
-        hint = "the certificates are issued and stored: give the same package again with another --out"
+        hint = "what was issued is stored: repeat the command with another --out, or see smpki show SERIAL --out"
         raise SmpkiError("output.unwritable", message, where=str(folder), hint=hint) from None
 
 
-def _pem(certificate: StoredCertificate) -> bytes:
-    content: bytes = pem.armor("CERTIFICATE", certificate.der)
-    return content
+def pem_file(certificates: Iterable[StoredCertificate]) -> bytes:
+    """Certificates one after the other."""
+    return b"".join(pem.armor("CERTIFICATE", certificate.der) for certificate in certificates)

@@ -9,6 +9,7 @@ from functools import cached_property
 from smpki.ca.audited import audited
 from smpki.ca.authorities import Authorities
 from smpki.ca.crl import CrlDesk
+from smpki.ca.installing import Installed, Installer
 from smpki.ca.making import Maker
 from smpki.ca.permit import Preparer
 from smpki.ca.revocation import RevocationDesk
@@ -77,6 +78,11 @@ class Pki:
         """Make the keys of a Sub-CA whose root is elsewhere. See :meth:`SubCas.request`; a refusal is audited."""
         with audited(self.store, "sub-ca-request", order.organisation):
             return SubCas(self._maker, self.authorities).request(order, number)
+
+    def install_sub_ca(self, bundle: bytes, root_sha256: str | None = None) -> Installed:
+        """Take over what the root's operator sent. See :meth:`Installer.install`; a refusal is audited."""
+        with audited(self.store, "sub-ca-install", "bundle"):
+            return Installer(self._maker).install(bundle, root_sha256)
 
     def desk(self, sub_ca: str) -> TripleDesk:
         """The counter of a Sub-CA; it keeps the Sub-CA's key and certificate at hand, for many packages.

@@ -77,10 +77,14 @@ def _intent(permit: Permit, request: GrantedRequest | None) -> Intent:
         subject_key=permit.subject_key,
         dn_serial=permit.plan.subject.serial_number,
         key_hash=permit.key_hash,
-        # a link certificate certifies the new root's key once more (TR-03129-4)
-        key_scope=CertificateType.LINK.value if permit.plan.kind is CertificateType.LINK else "",
+        key_scope=key_scope(permit.plan.kind),
         request_digest=request.digest if request else None,
     )
+
+
+def key_scope(kind: CertificateType) -> str:
+    """Where a key must be new: among all, but for a link certificate, which certifies the new root's once more."""
+    return kind.value if kind is CertificateType.LINK else ""
 
 
 def _sign(unit: Unit) -> Issued:

@@ -1,7 +1,7 @@
 """The CA's store: intents before signatures, results after them, each in one durable transaction."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
 
@@ -103,20 +103,12 @@ class Store(Lists):
             _row(one) | {"owner": self._owner.name, "created_at": now, "holds": True, "state": "open"}
             for one in intents
         ]
-        try:
-            with writing(self._engine) as connection:
-                lock_writers(connection)
-                refuse_revoked_issuers(connection, (one.issuer_serial for one in intents))
-                if check is not None:
-                    check(StoreView(connection))
-                connection.execute(_INSERT_INTENTS, rows)
-        except StoreError as error:
-            if error.code != "store.conflict":
-                raise
-        else:
-            return
-        with reading(self._engine) as connection:
-            raise find_conflict(connection, intents)
+        with self._explaining(intents), writing(self._engine) as connection:
+            lock_writers(connection)
+            refuse_revoked_issuers(connection, (one.issuer_serial for one in intents))
+            if check is not None:
+                check(StoreView(connection))
+            connection.execute(_INSERT_INTENTS, rows)
 
     def complete(self, issued: Sequence[Issued], audit: Sequence[AuditEntry]) -> None:
         """Store what was issued, close its intents and add to the audit chain.
@@ -143,6 +135,37 @@ class Store(Lists):
             _add_participants(connection, [each.participant for each in issued if each.participant], self._chain.now())
             self._close(connection, _CLOSE_ISSUED, [one.serial for one in certificates], {self._owner.name})
             transaction.append(audit)
+
+    def adopt(self, intents: Sequence[Intent], certificates: Sequence[StoredCertificate], audit: AuditEntry) -> None:
+        """Store certificates that another PKI's CA issued: of the root that is elsewhere, and of our keys by it.
+
+        :param intents: what each certificate claims for itself, so that nobody is given it once more
+        :param certificates: an issuer stands before what it issued
+        :raises IssuingError: as :meth:`record_intents`; nothing is stored then
+        :raises StoreError: the database failed
+        :raises TokenError: the audit head could not be signed
+        """
+        now = self._chain.now()
+        state = {"owner": self._owner.name, "created_at": now, "closed_at": now, "holds": True, "state": "issued"}
+        with self._explaining(intents), self._chain.transaction(self._engine) as transaction:
+            connection = transaction.connection
+            refuse_revoked_issuers(connection, (one.issuer_serial for one in intents))
+            connection.execute(_INSERT_INTENTS, [_row(one) | state for one in intents])
+            connection.execute(_INSERT_CERTIFICATES, [_row(one) for one in certificates])
+            transaction.append([audit])
+
+    @contextmanager
+    def _explaining(self, intents: Sequence[Intent]) -> Iterator[None]:
+        """Say which of the intents could not be inserted, and why."""
+        try:
+            yield
+        except StoreError as error:
+            if error.code != "store.conflict":
+                raise
+        else:
+            return
+        with reading(self._engine) as connection:
+            raise find_conflict(connection, intents)
 
     def abandon(self, serials: Sequence[str], audit: Sequence[AuditEntry]) -> None:
         """Close intents of this process whose signatures are not made or will not be used.

@@ -47,6 +47,7 @@ class StatusCheck:
         self._signers: dict[NameKey, list[x509.Certificate]] = defaultdict(list)
         for signer in sorted(signers, key=fingerprint):
             self._signers[comparable(signer.subject)].append(signer)
+        self._links = [one for those in self._signers.values() for one in those if is_link(one)]
         self._at = at
         self._algorithms = algorithms
         self._revocation = revocation
@@ -129,19 +130,50 @@ class StatusCheck:
         for length in range(len(above), 0, -1):
             if comparable(above[length - 1].subject) == crl.issuer and _fits_crl(crl, above[length - 1]):
                 yield above[:length]
-        for signer in self._signers.get(crl.issuer, ()):
-            if signer in above or not _fits_crl(crl, signer):
-                continue
-            for length in range(len(above), 0, -1):
-                if not (names_issuer(signer, above[length - 1]) and fits_key(signer, above[length - 1])):
-                    continue
-                if _may_delegate(crl, coverage, path, length, signer):
-                    yield (*above[:length], signer)
+        signers = [one for one in self._signers.get(crl.issuer, ()) if _fits_crl(crl, one)]
+        if coverage.by_delegate:
+            signers = [one for one in signers if _is_for_crls(one) and one != path[-1]]
+        for certifier in self._certifiers(crl, coverage, path):
+            for signer in signers:
+                if signer not in certifier and names_issuer(signer, certifier[-1]) and fits_key(signer, certifier[-1]):
+                    yield (*certifier, signer)
+
+    def _certifiers(self, crl: RevocationList, coverage: Coverage, path: Path) -> Iterator[Path]:
+        """Chains to the CAs whose CRL signers may speak for the last certificate of a chain.
+
+        The CRL signers of all generations of a root have one name. What tells their lists apart is the distribution
+        point that the list itself names. Such a list may also come from the signer of another generation, reached over
+        link certificates, for an older root's own signer ends before the root; a list without it does not reach beyond
+        a link. Never may a Sub-CA certify a signer for what is not its own: names are not its to give away.
+        """
+        above = path[:-1]
+        yield above
+        if coverage.by_delegate:
+            return
+        names_point = crl.scope is not None and bool(crl.scope.full_name or crl.scope.relative_name)
+        for length in range(len(above) - 1, 0, -1):
+            if is_link(above[length]) and not names_point:
+                return
+            yield above[:length]
+        if names_point:
+            yield from self._over_links(path)
+
+    def _over_links(self, path: Path) -> Iterator[Path]:
+        """Chains that leave another one for a link certificate, and go on over others; no link vouches for itself."""
+        ends = [path[:length] for length in range(1, len(path))]
+        left = [link for link in self._links if link not in path]
+        while ends:
+            end = ends.pop()
+            for link in [one for one in left if names_issuer(one, end[-1]) and fits_key(one, end[-1])]:
+                left.remove(link)
+                ends.append((*end, link))
+                yield ends[-1]
 
     def _refuse_signer(self, crl: RevocationList, signing: Path, path: Path, asked: frozenset[bytes]) -> Reason | None:
         """Steps (f) and (g): may this signer sign CRLs, does its own chain hold, does the signature verify."""
         signer = signing[-1]
-        is_above = signing == path[: len(signing)]
+        shared = next((n for n in range(len(signing)) if signing[: n + 1] != path[: n + 1]), len(signing))
+        is_above = shared == len(signing)
         usage = _key_usage(signer)
         if not (is_above if usage is None else usage.crl_sign):
             message = f"its key signed {crl.title}, but may not sign CRLs (cRLSign)"
@@ -159,22 +191,8 @@ class StatusCheck:
             return reason(signer, "trust.crl.signature", f"{_RULE} (g)", message)
         # a CRL may list its own signer, who is then judged by what it says: nothing in RFC 5280 forbids that
         asked |= {fingerprint(path[-1])}
-        return None if is_above or fingerprint(signer) in asked else self._check(signing, asked)
-
-
-def _may_delegate(crl: RevocationList, coverage: Coverage, path: Path, length: int, signer: x509.Certificate) -> bool:
-    """Whether a signer that the CA ``path[length - 1]`` certified speaks for the last certificate of the chain.
-
-    The CRL signers of all generations of a root have one name. What tells their lists apart is the distribution point
-    that the list itself names; without it a signer does not speak beyond a link certificate.
-    """
-    above = path[:-1]
-    if coverage.by_delegate:
-        usage = _key_usage(signer)
-        is_for_crls = usage is not None and usage.crl_sign and not usage.key_cert_sign
-        return length == len(above) and is_for_crls and signer != path[-1]
-    names_point = crl.scope is not None and (crl.scope.full_name or crl.scope.relative_name)
-    return bool(names_point) or not any(is_link(one) for one in above[length:])
+        unknown = [signing[: n + 1] for n in range(shared, len(signing)) if fingerprint(signing[n]) not in asked]
+        return next(filter(None, (self._check(one, asked) for one in unknown)), None)
 
 
 def is_link(certificate: x509.Certificate) -> bool:
@@ -195,6 +213,11 @@ def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _is_for_crls(certificate: x509.Certificate) -> bool:
+    usage = _key_usage(certificate)
+    return usage is not None and usage.crl_sign and not usage.key_cert_sign
 
 
 def _due(next_update: datetime | None) -> str:

@@ -183,6 +183,42 @@ def test_an_indirect_list_without_distribution_point_speaks_for_its_own_generati
         assert codes(verdict) == ["trust.certificate.revoked"] * len(entries)
 
 
+def test_a_later_generations_signer_speaks_for_an_older_root_over_the_link(pki: Any, codes: Codes) -> None:
+    # an older root's own signer ends before the root does; the list says by its distribution point whom it is about
+    link = pki.make_link(None).certificate
+    helpers = [pki.new.crl_signer.certificate, pki.old.sub_ca.certificate]
+    of_root, _, of_sub_ca = pki.old.crls(bare=True)
+    of_new_root = pki.new.crls()[0]
+
+    def by_new(*entries: Any, uris: tuple[str, ...] = (pki.old.root_uri,)) -> x509.CertificateRevocationList:
+        return pki.revocation_list(pki.new.crl_signer, entries, indirect=True, uris=uris)
+
+    def ask(*crls: x509.CertificateRevocationList, untrusted: Any = (link, *helpers)) -> Verdict:
+        lists = (*crls, of_sub_ca, of_new_root)
+        verdict: Verdict = pki.ask(pki.old.emt["tls"], untrusted=tuple(untrusted), crls=lists)
+        return verdict
+
+    assert ask(by_new(), of_root).valid
+    assert codes(ask(by_new(pki.Entry(pki.old.sub_ca.certificate)), of_root)) == ["trust.certificate.revoked"]
+    assert codes(ask(by_new(), of_root, untrusted=helpers)) == ["trust.crl.signer_unknown"]
+    assert codes(ask(by_new(uris=()), of_root)) == ["trust.crl.signer_unknown"]
+    revoked = ask(by_new(), pki.revocation_list(pki.old.root, [pki.Entry(link)]))
+    assert [(one.code, one.serial) for one in revoked.reasons] == [("trust.certificate.revoked", link.serial_number)]
+    # a link is not good because who stands behind it says so
+    crls = (by_new(), of_root, of_new_root)
+    untrusted = (pki.link.certificate, *helpers)
+    assert codes(pki.ask(pki.link, untrusted=untrusted, crls=crls)) == ["trust.crl.signer_unknown"]
+
+
+def test_a_sub_ca_can_not_make_a_crl_signer_for_the_root(pki: Any, codes: Codes) -> None:
+    small, _, sub = pki.old.crls()
+    for above in (pki.old.sub_ca, pki.old.tls_signer, pki.old.emt["sig"]):
+        false = pki.issue(pki.old.crl_signer.name, above, "crl", crl=pki.old.of_sub_ca)
+        crl = pki.revocation_list(false, indirect=True, uris=[pki.old.root_uri])
+        verdict = pki.ask(pki.old.sub_ca, untrusted=(*pki.certificates, false.certificate), crls=(small, crl, sub))
+        assert codes(verdict) == ["trust.crl.signer_unknown"]
+
+
 def test_the_issuer_of_an_entry_holds_until_the_next_one(pki: Any, codes: Codes) -> None:
     # the serial numbers of the Sub-CA and of a certificate of the TLS signer are the same
     serial = pki.old.sub_ca.certificate.serial_number

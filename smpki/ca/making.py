@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.asn1.curves import CURVES
 from smpki.ca.issuer import Issuer
-from smpki.ca.permit import Permit, Preparer
+from smpki.ca.permit import Permit, Preparer, key_hash
 from smpki.ca.profile import Plan
 from smpki.ca.serials import SerialNumbers
 from smpki.ca.store.records import AuditEntry, StoredCertificate
@@ -87,13 +87,17 @@ class Maker:
         made: NewKeys = []
         try:
             yield made
-        except StoreError:
-            raise  # nobody knows whether the database took it: the keys stay, and the next try finds them
         except SmpkiError:
-            for key in made:
-                with suppress(TokenError):
-                    self._keys.destroy(key)
+            self._destroy_unused(made)
             raise
+
+    def _destroy_unused(self, made: NewKeys) -> None:
+        """Destroy keys that nobody certifies: another process may have taken them over, and been faster."""
+        hashes = {key_hash(key.public_key()): key for key in made}
+        with suppress(StoreError):  # nobody knows what the database took: the keys stay, and the next try finds them
+            for unused in hashes.keys() - self.store.held_keys(hashes):
+                with suppress(TokenError):
+                    self._keys.destroy(hashes[unused])
 
     def self_signed(self, new: NewKeys, holder: Holder) -> tuple[Permit, Issuer]:
         """A root, ready to be signed, and the issuer that it will be."""

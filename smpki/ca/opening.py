@@ -222,6 +222,9 @@ def _open_token(home: Home, settings: Settings, surroundings: Surroundings) -> I
     lock = home.token_lock
     if settings.module is None:
         softhsm = SoftHsm(home.token_folder)
+        if not softhsm.tokens.is_dir():  # activation would make another, in the way of the one that was moved
+            hint = "put the folder back: it holds the CA's keys"
+            raise TokenError("token.missing", "the token's folder is gone", where=str(softhsm.tokens), hint=hint)
         softhsm.activate(surroundings.environ)
         lock = softhsm.lock
     with Token.open(settings.module, settings.token, surroundings.pin(home), lock=lock) as token:

@@ -162,6 +162,12 @@ class Lists(ABC):
         with self._reading() as connection:
             return connection.execute(query).scalar()
 
+    def held_keys(self, key_hashes: Collection[str]) -> set[str]:
+        """Those of some public keys that are certified, or about to be."""
+        query = select(_I.key_hash).where(_I.key_hash.in_(key_hashes), _I.holds)
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def open_intents(self) -> tuple[OpenIntent, ...]:
         """Intents of processes that run, or that nobody has recovered yet."""
         query = select(intent).where(IS_OPEN).order_by(_I.created_at, _I.serial)

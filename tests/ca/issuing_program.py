@@ -7,6 +7,7 @@ from this process, which has all modules loaded; when all have ended their answe
 import hashlib
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -190,6 +191,7 @@ class Job:
         ``file N``: before the N-th time that a file of the home is changed, or an open one written to; ``set-up N``:
         N milliseconds into the set-up of the token, together with the program that does it
     :param count: signatures of the unit of work
+    :param largest_file: no file grows beyond so many octets, as on a full disk
     """
 
     folder: str = ""
@@ -203,6 +205,7 @@ class Job:
     witness: str = ""
     die: str = ""
     count: int = 3
+    largest_file: int | None = None
 
 
 class Fate:
@@ -270,6 +273,8 @@ def run(job: Job) -> dict[str, Any]:
     """Do a job in this process."""
     fate = Fate(job)
     os.environ.update(job.environ)
+    if job.largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
     answer = _command(job, fate) if job.argv else _issue(job, fate)
     fate.reached("published")
     return answer

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
+from smpki.errors import IssuingError
 
 SUB_CA = "Beispiel.CA"
 SMPKI = [sys.executable, "-c", "from smpki_cli.main import main; main()"]
@@ -147,6 +149,24 @@ def test_overtaken_by_one_that_is_not_done_yet(workshop: Any, packages: Any, cre
             "issuing.subject.in_progress"
         ]
     assert workshop.issue(package).state == "issued"
+    assert_sound(workshop)
+
+
+def test_a_sub_ca_that_another_process_finished_keeps_its_keys(workshop: Any, packages: Any) -> None:
+    order, keys = SubCaOrder("Neue"), workshop.key_store
+    with workshop.open(keys=keys) as slow, workshop.open(keys=keys) as fast:
+
+        def random(octets: int) -> bytes:  # the first key is made
+            if not fast.store.authorities(cn="Neue.CA"):
+                fast.create_sub_ca(order)
+            return os.urandom(octets)
+
+        with pytest.raises(IssuingError) as caught:
+            replace(slow, random=random).create_sub_ca(order)
+        assert caught.value.code == "issuing.subject.taken"
+    with workshop.open() as pki:
+        (outcome,) = pki.issue([Order("package", packages.make())], "Neue.CA")
+    assert outcome.state == "issued"
     assert_sound(workshop)
 
 

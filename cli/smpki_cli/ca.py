@@ -10,6 +10,8 @@ from smpki_cli.common import Output, command, surroundings
 if TYPE_CHECKING:
     from smpki.ca.home import Home
 
+_DIGITS = 8  # of a serial number; smpki show takes as few
+
 
 @click.group("ca")
 def ca_command() -> None:
@@ -18,15 +20,25 @@ def ca_command() -> None:
 
 @command("list")
 def list_command(home: "Home", output: Output) -> None:
-    """List the CAs: until when their keys sign, until when their certificates are valid."""
+    """List the CAs: until when their keys sign and their certificates are valid, and what to do next."""
+    from smpki.ca.duties import duties
     from smpki.ca.opening import open_store
 
-    with open_store(home, surroundings()) as store:
-        found = sorted(store.authorities(), key=lambda one: (one.not_before, one.subject_cn, one.serial))
+    around = surroundings()
+    now = around.clock(home.settings())[0]()
+    with open_store(home, around) as store:
+        found = duties(home.policy(), store, now)
+    certificates = [duty.certificate for duty in found]
     values = [
-        {**value, "key_use_end": one.key_use_end.isoformat() if one.key_use_end else None}
-        for one, value in zip(found, certificate_values(found), strict=True)
-        if isinstance(value, dict)
+        {
+            **value,
+            "key_here": one.token_key_id is not None,
+            "key_use_end": one.key_use_end.isoformat() if one.key_use_end else None,
+            "state": duty.state.value,
+            "by": duty.by.isoformat() if duty.by else None,
+            "todo": duty.todo,
+        }
+        for duty, one, value in zip(found, certificates, certificate_values(certificates), strict=True)
     ]
     rows = (
         (
@@ -36,11 +48,12 @@ def list_command(home: "Home", output: Output) -> None:
             one.generation or "",
             f"{one.key_use_end:%Y-%m-%d}" if one.key_use_end else "",
             f"{one.not_after:%Y-%m-%d}",
-            one.serial,
+            one.serial[:_DIGITS],
+            duty.todo,
         )
-        for one in found
+        for duty, one in zip(found, certificates, strict=True)
     )
-    columns = ("type", "common name", "number", "generation", "key signs to", "valid to", "serial")
+    columns = ("type", "common name", "number", "generation", "key signs to", "valid to", "serial", "next")
     output.table({"authorities": values}, columns, rows)
 
 

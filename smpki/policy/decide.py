@@ -1,5 +1,6 @@
 """Decisions that the policy takes by arithmetic: which generation of keys, how long a certificate lives."""
 
+from bisect import bisect_right
 from datetime import UTC, date, datetime, time
 
 from smpki.errors import PolicyError
@@ -67,6 +68,20 @@ def validity(
 def key_use_end(policy: Policy, kind: CertificateType, not_before: datetime, not_after: datetime) -> datetime:
     """The last moment at which the certificate's private key signs certificates (TR-03109-4 chapter 3)."""
     return min(policy.certificates[kind].key_use.value.after(not_before), not_after)
+
+
+def latest_start(policy: Policy, kind: CertificateType, issuer_end: datetime) -> datetime:
+    """The last second at which a certificate of full length is issued that does not outlive its issuer (shell model).
+
+    :param issuer_end: notAfter of the issuer's certificate
+    """
+    seconds = range(int(issuer_end.timestamp()) + 1)
+    later = bisect_right(seconds, issuer_end, key=lambda second: validity(policy, kind, _moment(second), None)[1])
+    return _moment(later - 1)
+
+
+def _moment(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
 
 
 def renewal_opens(policy: Policy, not_after: datetime) -> datetime:

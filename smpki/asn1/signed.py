@@ -11,6 +11,7 @@ from smpki.asn1.algorithms import SIGNATURE_IDENTIFIERS
 _BOOLEAN, _UTC_TIME, _GENERALIZED_TIME = 0x01, 0x17, 0x18
 _FIRST_YEAR_OF_GENERALIZED_TIME = 2050
 _TRUE = der.encode(_BOOLEAN, b"\xff")
+_TO_DIGITS = str.maketrans("", "", "-:T")
 _identifier = cache(der.encode_object_identifier)
 
 
@@ -37,7 +38,8 @@ def encode_time(moment: datetime) -> bytes:
 
     :param moment: timezone-aware; seconds are the finest unit
     """
-    text = moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
+    moment = moment.astimezone(UTC)
+    text = moment.isoformat()[:19].translate(_TO_DIGITS)  # strftime takes three times as long
     if moment.year < _FIRST_YEAR_OF_GENERALIZED_TIME:
-        return der.encode(_UTC_TIME, text[2:])
-    return der.encode(_GENERALIZED_TIME, text)
+        return der.encode(_UTC_TIME, f"{text[2:]}Z".encode())
+    return der.encode(_GENERALIZED_TIME, f"{text}Z".encode())

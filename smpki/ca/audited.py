@@ -21,6 +21,6 @@ def audited(store: Store, action: str, subject: str) -> Iterator[None]:
         # a serial number that the store does not know is no failure of the store
         store_failed = isinstance(error, StoreError) and not error.code.startswith("store.serial.")
         if not error.audited and not store_failed:
-            error.audited = True
             store.record(AuditEntry(action=action, outcome="refused", subject=subject, detail=error.as_dict()))
+            error.audited = True
         raise

@@ -10,6 +10,7 @@ COMMANDS = {
     "root": ("root", "Change the root's key."),
     "issue-sub-ca": ("sub_ca", "Make, renew or certify a Sub-CA."),
     "sub-ca": ("sub_ca", "Be a Sub-CA whose root is elsewhere."),
+    "ceremony": ("ceremony", "Hold a key ceremony."),
     "issue": ("issue", "Issue TLS, SIG and ENC certificates for request packages."),
     "issue-batch": ("batch", "Issue triples for a folder of packages or NDJSON."),
     "request": ("request", "Make request packages, as a participant does."),

@@ -51,7 +51,7 @@ class SubCaHolders:
     ) -> "SubCaHolders":
         """The holders of one generation of a Sub-CA.
 
-        :param name: the Sub-CA's
+        :param name: the Sub-CA's, see :func:`sub_ca_name`
         :param generation: of its key; ``None``: what the policy says today
         """
         tls_name, tls_contact = renamed(name, f"{name.common_name}.TLS"), with_host(contact)
@@ -143,9 +143,7 @@ class SubCas:
 
     def _holders(self, order: SubCaOrder, before: StoredCertificate | None, number: int | None = None) -> SubCaHolders:
         number = number or (before.dn_serial or 0 if before else 0) + 1
-        name = DistinguishedName.of(
-            CN=_common_name(order), O=self._organization, C=order.country, serialNumber=str(number)
-        )
+        name = sub_ca_name(order, self._organization, number)
         return SubCaHolders.of(name, contact_of(*self._contact(order, before)), order.generation)
 
     @property
@@ -193,6 +191,16 @@ class SubCas:
             )
         host = re.sub("[^a-z0-9]+", "-", order.organisation.lower()).strip("-") or "sub-ca"
         return email or f"ca@{host}.example", uri or f"https://{host}.example/"
+
+
+def sub_ca_name(order: SubCaOrder, organization: str, number: int) -> DistinguishedName:
+    """The name that a Sub-CA is going to have.
+
+    :param organization: the PKI's O
+    :param number: its DN serialNumber
+    :raises PolicyError: ``name.*``
+    """
+    return DistinguishedName.of(CN=_common_name(order), O=organization, C=order.country, serialNumber=str(number))
 
 
 def _common_name(order: SubCaOrder) -> str:

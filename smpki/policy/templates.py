@@ -8,7 +8,8 @@ from smpki.policy.text import visible
 
 
 def render(package: str, template: str, **values: object) -> str:
-    """Fill in a template of a package's ``templates`` folder; every value passes through :func:`visible`.
+    """Fill in a template of a package's ``templates`` folder; every value passes through :func:`visible`, and in HTML
+    it is escaped.
 
     :param package: dotted name, such as ``smpki.policy``
     :param template: file name in that folder
@@ -20,7 +21,7 @@ def render(package: str, template: str, **values: object) -> str:
 def _environment(package: str) -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader(package),
-        autoescape=False,  # noqa: S701 - plain text: finalize does for a terminal what autoescape does for HTML
+        autoescape=jinja2.select_autoescape(["html"]),  # in plain text, finalize does the same for a terminal
         finalize=lambda value: visible(value) if isinstance(value, str) else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -7,6 +7,7 @@ from datetime import datetime
 from cryptography import x509
 
 from smpki.ca.signers import Signers
+from smpki.ca.store.lists import Lists
 from smpki.ca.store.records import Standing, StoredCertificate
 from smpki.ca.store.store import Store
 from smpki.errors import IssuingError, RequestError
@@ -88,10 +89,10 @@ class Examiner:
         if submission.renewal is not None:
             examined = self._renewal(examined, submission.renewal.signer)
         if submission.authorisation is not None:
-            return self._authorised(examined, submission.authorisation.signer)
-        if kind.is_gateway:
-            return self._unauthorised(examined)
-        return examined
+            examined = self._authorised(examined, submission.authorisation.signer)
+        elif kind.is_gateway:
+            examined = self._unauthorised(examined)
+        return replace(examined, supersedes=self.superseded(examined, self._store))
 
     def _kind(self, submission: Submission, role: CertificateType | None) -> CertificateType:
         kind = role or default_kind(submission.package.subject)
@@ -162,18 +163,17 @@ class Examiner:
             message = f"{by.subject_cn} is a {by.kind}; a {examined.kind} is authorised by a {wanted}"
             raise _unauthorised("role", message, "let the manufacturer (Guetesiegel) or the administrator (Wirk) sign")
         if examined.kind is CertificateType.SMGW_G:
-            return self._superseding(_extended(examined, by, follows=True))
+            return _extended(examined, by, follows=True)
         return self._administered(_extended(examined, by))
 
-    def _superseding(self, examined: Examined) -> Examined:
-        """A new Guetesiegel takes the place of the old one."""
-        if not self._policy.revocation.new_guetesiegel_supersedes.value:
-            return examined
+    def superseded(self, examined: Examined, store: Lists) -> tuple[StoredCertificate, ...]:
+        """What a package takes the place of now: a new Guetesiegel that of the old ones, whoever asks for it, since all
+        have number 0."""
+        rule = self._policy.revocation.new_guetesiegel_supersedes
+        if examined.kind is not CertificateType.SMGW_G or not rule.value:
+            return ()
         key, kind = examined.holder
-        found = (self._store.latest(kind, key, purpose) for purpose in ("tls", "sig", "enc"))
-        now = self._signers.now()
-        old = tuple(one for one in found if one is not None and one.not_after >= now)
-        return _extended(examined, supersedes=old)
+        return store.held(kind, key, self._signers.now())
 
     def _administered(self, examined: Examined) -> Examined:
         """The administrator signs for gateways in its charge only; its CN is the OU of the certificates."""
@@ -237,14 +237,12 @@ def _extended(
     signer: StoredCertificate | None = None,
     *,
     follows: bool | None = None,
-    supersedes: tuple[StoredCertificate, ...] = (),
     overrides: tuple[str, ...] = (),
 ) -> Examined:
     return replace(
         examined,
         follows=examined.follows if follows is None else follows,
         signers=examined.signers if signer is None else (*examined.signers, signer),
-        supersedes=supersedes or examined.supersedes,
         overrides=overrides or examined.overrides,
     )
 

@@ -170,6 +170,13 @@ class TripleDesk:
                 )
             for grant in grants:
                 self._examiner.number(grant.examined, standings.get(grant.examined.holder, Standing()))
+                if self._examiner.superseded(grant.examined, view) != grant.examined.supersedes:
+                    raise IssuingError(
+                        "issuing.subject.in_progress",
+                        "another process issued to this subject while the package was examined",
+                        where="subject",
+                        hint="try again",
+                    )
 
         return issue_units(self._store, [grant.unit for grant in grants], nobody_was_faster)
 

@@ -226,6 +226,23 @@ def test_a_new_guetesiegel_supersedes_the_old_one(town: Town) -> None:
     assert (town.states(old), town.states(new)) == ({"superseded"}, {"valid"})
 
 
+def test_of_guetesiegel_of_one_moment_only_the_last_is_valid(town: Town) -> None:
+    maker = town.settle("Hersteller.GWH")
+    seals = [town.gateway(maker, "Hersteller", 0) for _ in range(4)]
+    assert [town.states(one) for one in seals] == [{"superseded"}] * 3 + [{"valid"}]
+    near_its_end(town)
+    renewed = town.issue(build_authorised_package(seals[-1].renewal(), maker.signer))
+    assert renewed.state == "issued"
+
+
+def test_a_guetesiegel_that_the_operator_grants_supersedes_too(town: Town) -> None:
+    old = town.gateway(town.settle("Hersteller.GWH"), "Hersteller", 0)
+    subject = town.subject(GATEWAY, "Hersteller", 0)
+    unauthorised = build_initial_package(subject.to_x509(), new_keys(), RequestedNames())
+    assert town.issue(unauthorised, again=True).state == "issued"
+    assert town.states(old) == {"superseded"}
+
+
 def test_the_manufacturer_takes_its_guetesiegel_back_and_no_other(town: Town) -> None:
     maker, other = town.settle("Hersteller.GWH"), town.settle("Anderer.GWH")
     seal = town.gateway(maker, "Hersteller", 0)

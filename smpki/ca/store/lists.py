@@ -92,18 +92,26 @@ class Lists(ABC):
         return {digest: tuple(sorted(those, key=_by_purpose)) for digest, those in found.items()}
 
     def latest(self, kind: str, subject_key: str, purpose: str = "") -> StoredCertificate | None:
-        """A subject's newest certificate of a kind: by DN serialNumber, then by begin; None without one."""
+        """A subject's newest certificate of a kind: by DN serialNumber, then as issued; None without one."""
         query = (
             select(*_STORED)
             .select_from(_INTENDED)
             .where(_I.subject_key == subject_key, _I.kind == kind, _I.purpose == purpose, _I.holds)
+            .order_by(_C.id.desc())
         )
-        return max(self._certificates(query), key=_by_age, default=None)
+        return max(self._certificates(query), key=_dn_serial, default=None)
+
+    def held(self, kind: str, subject_key: str, at: datetime) -> tuple[StoredCertificate, ...]:
+        """What a subject has of a kind at a time: neither expired nor revoked; what is suspended may come back."""
+        joined = _INTENDED.outerjoin(revocation, _R.serial == _C.serial)
+        mine = _I.subject_key == subject_key, _I.kind == kind, _I.holds
+        query = select(*_STORED).select_from(joined).where(*mine, _HELD).order_by(_C.id).params(at=at)
+        return tuple(self._certificates(query))
 
     def authorities(self, *, kind: str | None = None, cn: str | None = None) -> tuple[StoredCertificate, ...]:
         """Certificates whose private key is in our token, newest first."""
         query = select(*_STORED).where(_C.token_key_id.is_not(None), *_filters(kind=kind, subject_cn=cn))
-        return tuple(sorted(self._certificates(query), key=_by_age, reverse=True))
+        return tuple(sorted(self._certificates(query.order_by(_C.id.desc())), key=_dn_serial, reverse=True))
 
     def of_kinds(self, kinds: Collection[str]) -> tuple[StoredCertificate, ...]:
         """All certificates of these kinds in the order in which they were stored; for those of CAs, which are few."""
@@ -189,8 +197,8 @@ def _filters(**wanted: str | None) -> list[ColumnElement[bool]]:
     return [_C[name] == value for name, value in wanted.items() if value is not None]
 
 
-def _by_age(one: StoredCertificate) -> tuple[int, datetime, str]:
-    return one.dn_serial or 0, one.not_before, one.serial
+def _dn_serial(one: StoredCertificate) -> int:
+    return one.dn_serial or 0
 
 
 def _by_purpose(one: StoredCertificate) -> int:

@@ -38,7 +38,7 @@ from smpki.errors import RequestError, SmpkiError
 from smpki.policy.model import END_USERS, CertificateType
 from smpki.requests.read import MAX_SIZE
 
-CHUNK = 32
+CHUNK = 128
 """Packages that share two commits: enough that commits cost little, few enough that a crash undoes little."""
 
 _MAX_LINE = 1024 * 1024
@@ -143,8 +143,7 @@ def run_batch(
     :return: a report for each package, in no particular order
     :raises SmpkiError: when the work can't go on; ``batch.worker`` when a process died
     """
-    source = iter(orders)
-    chunks = iter(lambda: list(islice(source, CHUNK)), [])
+    chunks = _chunks(iter(orders), workers)
     if workers == 1:
         with open_pki() as pki:
             worker = _Worker(pki, sub_ca, out)
@@ -170,6 +169,13 @@ def run_batch(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _chunks(orders: Iterator[Order], workers: int) -> Iterator[list[Order]]:
+    """Share packages out; where they run short, evenly, so that no worker is idle while another has many."""
+    while some := list(islice(orders, CHUNK * workers)):
+        size = -(-len(some) // workers)
+        yield from (some[at : at + size] for at in range(0, len(some), size))
 
 
 class _Worker:

@@ -1,9 +1,9 @@
-"""Processes that issue: each opens the PKI once, as a worker of ``smpki issue-batch`` does, and is timed when ready."""
+"""Processes that issue: each opens its PKIs once, as a worker of ``smpki issue-batch`` does; timed when ready."""
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from packages import make_packages
 from pkis import SUB_CA, BenchmarkPki
 
-from smpki.ca.batch import CHUNK
 from smpki.ca.issuer import HASHES
 from smpki.ca.pki import Pki
 from smpki.ca.triples import Order
+from smpki.policy.load import default_policy_text, load_policy
 from smpki.requests.read import read_package
 
 
@@ -29,16 +29,28 @@ class Make:
 
 @dataclass(frozen=True)
 class Limit:
-    """Do the cryptography of these packages and nothing else."""
+    """Do the cryptography of these packages with the key of a PKI, and nothing else."""
 
+    pki: str
     packages: Sequence[bytes]
+
+    @property
+    def certificates(self) -> int:
+        """How many signatures are made."""
+        return 3 * len(self.packages)
 
 
 @dataclass(frozen=True)
 class Issue:
-    """Issue to these packages."""
+    """Let a PKI issue to these batches of packages."""
 
-    packages: Sequence[bytes]
+    pki: str
+    batches: Sequence[Sequence[bytes]]
+
+    @property
+    def certificates(self) -> int:
+        """How many are issued."""
+        return 3 * sum(map(len, self.batches))
 
 
 @dataclass(frozen=True)
@@ -50,15 +62,18 @@ class Measured:
 
 
 class Workers:
-    """Worker processes for one PKI; a context manager that ends them."""
+    """Worker processes that have the same PKIs open; a context manager that ends them.
 
-    def __init__(self, pki: BenchmarkPki, count: int) -> None:
+    :param pkis: by name
+    """
+
+    def __init__(self, pkis: Mapping[str, BenchmarkPki], count: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
         for _ in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(pki, theirs), daemon=True)
+            process = context.Process(target=_serve, args=(pkis, theirs), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -105,14 +120,17 @@ def _receive(pipe: Connection) -> Any:
         raise SystemExit("a worker process died of what it said above") from None
 
 
-def _serve(benchmark_pki: BenchmarkPki, pipe: Connection) -> None:
-    with benchmark_pki.open() as pki:
+def _serve(benchmark_pkis: Mapping[str, BenchmarkPki], pipe: Connection) -> None:
+    with ExitStack() as stack:
+        pkis = {name: stack.enter_context(each.open()) for name, each in benchmark_pkis.items()}
+        policy = load_policy(default_policy_text())
         pipe.send("ready")
         while (task := pipe.recv()) is not None:
             if isinstance(task, Make):
-                pipe.send(make_packages(pki.policy, task.numbers))
+                pipe.send(make_packages(policy, task.numbers))
                 continue
-            work = _cryptography(pki, task.packages) if isinstance(task, Limit) else _pipeline(pki, task.packages)
+            pki = pkis[task.pki]
+            work = _cryptography(pki, task.packages) if isinstance(task, Limit) else _pipeline(pki, task.batches)
             pipe.send("ready")
             pipe.recv()
             begin = time.perf_counter()
@@ -135,14 +153,14 @@ def _cryptography(pki: Pki, packages: Sequence[bytes]) -> Callable[[], None]:
     return work
 
 
-def _pipeline(pki: Pki, packages: Sequence[bytes]) -> Callable[[], None]:
+def _pipeline(pki: Pki, batches: Sequence[Sequence[bytes]]) -> Callable[[], None]:
     """All that ``smpki issue-batch`` does, but for the files that it writes."""
     desk = pki.desk(SUB_CA)
-    orders = [Order(str(index), package) for index, package in enumerate(packages)]
+    orders = [[Order(str(index), package) for index, package in enumerate(batch)] for batch in batches]
 
     def work() -> None:
-        for at in range(0, len(orders), CHUNK):
-            for outcome in desk.issue(orders[at : at + CHUNK]):
+        for batch in orders:
+            for outcome in desk.issue(batch):
                 if outcome.state != "issued":
                     raise SystemExit(f"not issued: {outcome.error}")
 

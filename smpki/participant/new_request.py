@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.asn1.curves import CURVES
-from smpki.errors import RequestError, SmpkiError
-from smpki.participant.key_files import write_keys
+from smpki.errors import RequestError
+from smpki.participant.checks import check_requests
+from smpki.participant.key_places import KeyPlace, make_keys
+from smpki.participant.packages import write_package
 from smpki.policy.decide import generation_for
 from smpki.policy.lint.classify import default_kind
-from smpki.policy.lint.finding import Severity
-from smpki.policy.lint.request import lint_request
 from smpki.policy.model import CertificateType, EnvironmentName, Policy, Presence
 from smpki.policy.names import DistinguishedName
 from smpki.requests.build import RequestedNames, build_initial_package
@@ -59,10 +59,17 @@ def role_of(wanted: Wanted) -> CertificateType:
     return kind
 
 
+def curve_for(policy: Policy, environment: EnvironmentName, kind: CertificateType, on: date) -> ec.EllipticCurve:
+    """The curve that the policy names for the keys of end users.
+
+    :raises PolicyError: ``policy.generation.none``
+    """
+    return CURVES[generation_for(policy, kind, on, environment).curve]
+
+
 def generate_keys(policy: Policy, environment: EnvironmentName, kind: CertificateType, on: date) -> KeyTriple:
     """Three new keys in memory, on the curve that the policy names for end users."""
-    curve = CURVES[generation_for(policy, kind, on, environment).curve]
-    return KeyTriple(*(ec.generate_private_key(curve) for _ in range(3)))
+    return make_keys(curve_for(policy, environment, kind, on))
 
 
 def new_package(wanted: Wanted, keys: KeyTriple, policy: Policy, environment: EnvironmentName) -> bytes:
@@ -84,43 +91,22 @@ def new_package(wanted: Wanted, keys: KeyTriple, policy: Policy, environment: En
     host = urlsplit(wanted.uri).hostname if wanted.uri else None
     dns = wanted.dns or ((host,) if host else ())
     package = build_initial_package(subject.to_x509(), keys, RequestedNames(wanted.email, wanted.uri, dns))
-    for request in read_package(package).requests:
-        found = lint_request(
-            request.subject,
-            request.public_key,
-            request.extensions,
-            request.hash,
-            kind,
-            request.purpose.value,
-            policy,
-            environment,
-        )
-        for finding in found:
-            if finding.severity is Severity.ERROR:
-                hint = f"see what a {kind} may ask for: smpki policy show {kind}"
-                raise RequestError(finding.code, finding.message, where=request.place, hint=hint)
+    check_requests(read_package(package), kind, policy, environment)
     return package
 
 
 def write_new_request(
-    wanted: Wanted, policy: Policy, environment: EnvironmentName, folder: Path, on: date
-) -> tuple[Path, ...]:
-    """Make keys and package and write them: ``tls.key``, ``sig.key``, ``enc.key`` (0600) and ``request.der``.
+    wanted: Wanted, policy: Policy, environment: EnvironmentName, folder: Path, place: KeyPlace, on: date
+) -> tuple[str, ...]:
+    """Make keys and package, the package in ``request.der`` of the folder.
 
+    :param place: where the keys go
     :param on: today
-    :return: the files
-    :raises SmpkiError: as :func:`new_package` and :func:`smpki.participant.key_files.write_keys`; nothing is written then
+    :return: what was made: files, or labels of keys in a token
+    :raises SmpkiError: as :func:`new_package` and :func:`smpki.participant.packages.write_package`
     """
-    keys = generate_keys(policy, environment, role_of(wanted), on)
-    package = new_package(wanted, keys, policy, environment)
-    files = write_keys(folder, keys)
-    file = folder / "request.der"
-    try:
-        file.write_bytes(package)
-    except OSError as error:
-        message = f"can't be written: {error.strerror}"
-        raise SmpkiError("output.unwritable", message, where=str(file), hint="choose another --out") from None
-    return (*files, file)
+    curve = curve_for(policy, environment, role_of(wanted), on)
+    return write_package(folder, place, curve, lambda keys: new_package(wanted, keys, policy, environment))
 
 
 def _require_names(wanted: Wanted, kind: CertificateType, policy: Policy) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,18 @@ json.dump([answers, sorted(sys.modules)], sys.stdout)
 """
 
 
-def run(*lines: list[str], home: Path) -> tuple[list[tuple[int, str]], set[str]]:
-    """Exit code and output of each command line, and all packages that were imported for them."""
+def run(*lines: list[str], home: Path, **more: str) -> tuple[list[tuple[int, str]], set[str]]:
+    """Exit code and output of each command line, and all packages that were imported for them.
+
+    :param more: environment variables
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SMPKI_")}
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
         input=json.dumps(lines),
         capture_output=True,
         text=True,
-        env=environment | {"SMPKI_HOME": str(home)},
+        env=environment | {"SMPKI_HOME": str(home), **more},
     )
     assert done.returncode == 0, done.stderr
     answers, modules = json.loads(done.stdout)
@@ -118,8 +122,8 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     package, policy = str(packages / "request.der"), str(tmp_path / "home" / "policy.yaml")
     told: set[tuple[str, ...]] = set()
 
-    def tell(*lines: list[str]) -> list[Any]:
-        answers, _ = run(*([*line, "--json"] for line in lines), home=tmp_path / "home")
+    def tell(*lines: list[str], **more: str) -> list[Any]:
+        answers, _ = run(*([*line, "--json"] for line in lines), home=tmp_path / "home", **more)
         for line, (code, output) in zip(lines, answers, strict=True):
             assert code == 0, (line, output)
             told.update((tuple(line[:1]), tuple(line[:2])))
@@ -162,6 +166,18 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["crl", "list"],
         ["crl", "publish"],
     )
+    administrator = tmp_path / "administrator"
+    signed = ["--signer", str(administrator), "--out", str(tmp_path / "signed.der")]
+    tell(
+        ["request", "new", "--cn", "Verwalter.GWA", *where, "--out", str(administrator)],
+        ["issue", str(administrator / "request.der"), *by, "--out", str(administrator)],
+        ["request", "authorise", str(gateway / "request.der"), *signed],
+        ["revocation-request", certificate, "--reason", "superseded", *signed],
+        ["device-admin", "EABC0012345678.SMGW", "--to", "Neu.GWA", *signed],
+        ["participant", "watch", str(administrator)],
+    )
+    soon_over = (datetime.now(UTC) + timedelta(days=700)).isoformat()
+    tell(["request", "renew", str(administrator), "--out", str(tmp_path / "renewed")], SMPKI_CLOCK=soon_over)
     assert [command for command in commands if command not in told] == [], "tell new commands above, too"
 
 

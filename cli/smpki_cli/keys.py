@@ -36,12 +36,14 @@ SIGNER = click.option(
 OUT_FILE = click.option("--out", required=True, type=_FILE, help="File for what is made.")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keys:
-    """The private keys of one call of a command.
+    """The private keys of one call of a command; its key files have one password.
 
     :param token: open, or ``None``: keys are in files
     :param label: begins the labels of new keys in the token
+    :param key_file: of the key that signs; ``None``: beside its certificate
+    :param encrypt: new key files, though no password was given yet
     """
 
     token: "Token | None"
@@ -49,6 +51,7 @@ class Keys:
     key_file: Path | None
     password_file: Path | None
     encrypt: bool
+    _asked: "Password | None" = None
 
     def place(self, folder: Path, label: str) -> "KeyPlace":
         """Where new keys go.
@@ -83,8 +86,10 @@ class Keys:
 
     @property
     def _encrypts(self) -> bool:
+        """Whether new key files are encrypted: as the old one is, too."""
+        given = self.password_file or self._asked
         named = ("SMPKI_KEY_PASSWORD_FILE", "SMPKI_KEY_PASSWORD")
-        return self.encrypt or self.password_file is not None or any(os.environ.get(name) for name in named)
+        return self.encrypt or given is not None or any(os.environ.get(name) for name in named)
 
     def _password(self, question: str, *, confirm: bool = False) -> "Password | None":
         """From --password-file, SMPKI_KEY_PASSWORD_FILE, SMPKI_KEY_PASSWORD or the terminal, in this order."""
@@ -95,9 +100,9 @@ class Keys:
             return read_password(file)
         if value := os.environ.get("SMPKI_KEY_PASSWORD"):
             return Password(value)
-        if not sys.stdin.isatty():
-            return None
-        return Password(click.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True))
+        if self._asked is None and sys.stdin.isatty():
+            self._asked = Password(click.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True))
+        return self._asked
 
 
 def with_keys(*, new: bool = False, signer: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

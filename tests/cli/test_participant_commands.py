@@ -200,15 +200,36 @@ def test_encrypted_keys(at_home: Participant) -> None:
 
 def test_a_renewal_with_an_encrypted_key(at_home: Participant) -> None:
     """One password opens the old key and encrypts the new ones."""
-    file = at_home.folder / "emt" / "sig.key"
-    key = load_pem_private_key(file.read_bytes(), None)
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"geheim")))
+    encrypt_key(at_home.folder / "emt" / "sig.key", b"geheim")
     line = ["request", "renew", "emt", "--out", "new"]
     for environment, code in (({}, "missing"), ({"SMPKI_KEY_PASSWORD": "falsch"}, "wrong")):
         answer = at_home.run(*line, clock=DUE, **environment)
         assert (answer.code, f"[keys.password.{code}]" in answer.errors) == (1, True)
     at_home.done(*line, clock=DUE, SMPKI_KEY_PASSWORD="geheim")
     assert load_pem_private_key((at_home.folder / "new" / "sig.key").read_bytes(), b"geheim")
+
+
+def test_passwords_are_asked_for_at_a_terminal_once(at_home: Participant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it opens says that the new keys are encrypted too."""
+    asked = []
+
+    def answer(question: str, **how: object) -> str:
+        asked.append((question, how["hide_input"], how["confirmation_prompt"]))
+        return "geheim"
+
+    monkeypatch.setattr("click.prompt", answer)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    at_home.done(*NEW, "--out", "first", "--encrypt")
+    encrypt_key(at_home.folder / "emt" / "sig.key", b"geheim")
+    at_home.done("request", "renew", "emt", "--out", "second", clock=DUE)
+    assert asked == [("Password for the new keys", True, True), ("Password of the private key", True, False)]
+    for name in ("first", "second"):
+        assert load_pem_private_key((at_home.folder / name / "tls.key").read_bytes(), b"geheim")
+
+
+def encrypt_key(file: Path, password: bytes) -> None:
+    key = load_pem_private_key(file.read_bytes(), None)
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)))
 
 
 def test_no_password_for_keys_to_be_encrypted(at_home: Participant) -> None:

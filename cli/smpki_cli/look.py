@@ -38,7 +38,7 @@ def inspect_command(home: "Home", output: Output, files: tuple[Path, ...], polic
 def lint_command(
     ctx: click.Context, home: "Home", output: Output, files: tuple[Path, ...], policy_file: Path | None
 ) -> None:
-    """Check certificates and request packages against the policy; 1 when a finding is an error."""
+    """Check certificates, CRLs and request packages against the policy; 1 when a finding is an error."""
     from smpki.requests.check import check
 
     policy = policy_of(home, policy_file)

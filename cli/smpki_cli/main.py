@@ -26,7 +26,7 @@ COMMANDS = {
     "list": ("certificates", "List certificates."),
     "show": ("certificates", "Show one certificate."),
     "inspect": ("look", "Explain certificates, CRLs and request packages."),
-    "lint": ("look", "Check certificates and request packages against the policy."),
+    "lint": ("look", "Check certificates, CRLs and request packages against the policy."),
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
     "policy": ("policy", "Check and show Certificate Policies."),

@@ -1,4 +1,4 @@
-"""Lint what a file holds: certificates and request packages."""
+"""Lint what a file holds: certificates, CRLs and request packages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from smpki.requests.explain import explain
 
 @dataclass(frozen=True)
 class Checked:
-    """One certificate or request, and what the lint says of it.
+    """One certificate, CRL or request, and what the lint says of it.
 
     :param title: what it is
     :param findings: none when all is well
@@ -37,7 +37,7 @@ class Checked:
 
 
 def check(data: bytes, policy: Policy) -> tuple[Checked, ...]:
-    """Lint every certificate and request of a file; a CRL is only read.
+    """Lint every certificate, CRL and request of a file.
 
     What the policy has no rules for is an error too: nobody should take silence for consent.
 
@@ -48,5 +48,4 @@ def check(data: bytes, policy: Policy) -> tuple[Checked, ...]:
     return tuple(
         Checked(part.title, (unknown,) if part.findings is None else part.findings)
         for part in explain(data, policy).parts
-        if part.kind != "crl"
     )

@@ -6,7 +6,8 @@ from itertools import islice
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from smpki.policy.lint.classify import default_kind, environment_of
+from smpki.policy.lint.classify import environment_of
+from smpki.policy.lint.crl import crl_kind, lint_crl
 from smpki.policy.model import Policy
 from smpki.policy.terms import REVOCATION_REASONS, Term
 from smpki.requests.explain_extensions import extension_facts, general_name_words
@@ -17,18 +18,19 @@ _IN_PLACE_OF_REASON = "no reason given (ohne Angabe)"
 
 
 def crl_part(crl: x509.CertificateRevocationList, policy: Policy) -> Part:
-    """Explain a CRL; of its entries the first twenty.
+    """Explain a CRL; of its entries the first twenty. The lint looks at all of them.
 
     :raises ValueError: when a field can't be read
     """
-    environment = environment_of(crl.issuer, policy)
+    environment, kind = environment_of(crl.issuer, policy), crl_kind(crl, policy)
     pki = f"{environment} PKI" if environment else "of no PKI that the policy knows"
     return Part(
         kind="crl",
         title=f"CRL (Sperrliste), {len(crl)} certificate{'s' if len(crl) != 1 else ''} revoked or suspended, {pki}",
         facts=tuple(_facts(crl)),
         extensions=extension_facts(crl.extensions, policy),
-        role=default_kind(crl.issuer),
+        role=kind,
+        findings=lint_crl(crl, kind, policy, environment) if kind and environment else None,
     )
 
 

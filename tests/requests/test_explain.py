@@ -17,6 +17,7 @@ from smpki.errors import RequestError
 from smpki.policy.load import default_policy_text, load_policy
 from smpki.policy.names import DistinguishedName
 from smpki.requests.build_signed import build_authorised_package
+from smpki.requests.check import check
 from smpki.requests.device_admin import build_device_admin_update
 from smpki.requests.explain import explain
 from smpki.requests.revocation import RevocationItem, build_revocation_request
@@ -175,6 +176,14 @@ def test_a_crl_in_words():
     assert values(part, "IssuingDistributionPoint") == (
         "it also holds certificates of other issuers than its own (indirect CRL)",
     )
+
+
+def test_a_crl_is_linted():
+    (checked,) = check(der(crl(2, (x509.CRLNumber(7), False))), POLICY)
+    codes = [finding.code for finding in checked.findings]
+    assert "tr-03109-4.b1.crl_number.missing" not in codes
+    assert "tr-03109-4.b1.authority_key_identifier.missing" in codes
+    assert not checked.passed
 
 
 def test_of_a_long_crl_the_first_entries():

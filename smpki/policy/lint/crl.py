@@ -77,9 +77,7 @@ def _findings(
         del fields[0]
     else:
         yield error("rfc-5280.5_1_2_1.version.not_v2", "the version is not 2")
-    algorithm, _issuer, this_update, *rest = fields
-    if algorithm != der.encode(der.SEQUENCE, der.encode_object_identifier(crl.signature_algorithm_oid.dotted_string)):
-        yield error("rfc-5280.5_1_1_2.signature_algorithm.differs", "the CRL names two signature algorithms")
+    _algorithm, _issuer, this_update, *rest = fields
     facts = None if issuer is None else facts_of(issuer)
     key = facts.public_key if facts else None
     yield from signature_findings(crl.signature_algorithm_oid, kind, key, policy, crl.last_update_utc)

@@ -19,7 +19,7 @@ _R = revocation.c
 _COLUMNS = [column for column in _R if column.name != "id"]
 _AMONG = select(*_COLUMNS).where(_R.serial.in_(bindparam("serials", expanding=True)))
 _AT = bindparam("at", type_=UtcTime())
-_OVERDUE = select(*_COLUMNS).where(_R.suspended_until < _AT, _R.not_after >= _AT).order_by(_R.id)
+_OVERDUE = select(*_COLUMNS).where(_R.suspended_until < _AT, _R.not_after >= _AT).order_by(_R.suspended_until)
 _THIS = _R.serial == bindparam("this")
 _INSERT = insert(revocation)
 _REVOKE_FOR_GOOD = update(revocation).where(_THIS).values(reason=bindparam("new_reason"), suspended_until=None)

@@ -216,9 +216,16 @@ def workshop(workshops: Callable[[], Workshop]) -> Workshop:
 
 
 @pytest.fixture
-def empty_workshop(tmp_path: Path) -> Workshop:
+def empty_workshops(tmp_path: Path) -> Callable[[], Workshop]:
+    """Call it for a PKI without certificates (software keys, SQLite); and for another."""
+    numbers = count()
+    return lambda: new_workshop(tmp_path / f"empty-{next(numbers)}")
+
+
+@pytest.fixture
+def empty_workshop(empty_workshops: Callable[[], Workshop]) -> Workshop:
     """A PKI without certificates: software keys, SQLite."""
-    return new_workshop(tmp_path / "home")
+    return empty_workshops()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAVY = {
     *("sqlmodel", "sqlalchemy", "alembic", "pkcs11", "pydantic"),
     *("cryptography", "asn1crypto", "rich", "jinja2", "yaml"),
@@ -165,6 +166,16 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["crl", "issue", "--due"],
         ["crl", "list"],
         ["crl", "publish"],
+    )
+    requests, bundle = tmp_path / "requests.pem", tmp_path / "bundle.pem"
+    sub_ca, ceremony = ["--home", str(tmp_path / "sub-ca")], str(EXAMPLES / "ceremony" / "first-root.yaml")
+    tell(
+        ["root", "renew", "--out", str(tmp_path)],
+        ["sub-ca", "request", "--name", "Extern", "--out", str(requests), *sub_ca],
+        ["issue-sub-ca", "--name", "Extern", "--request", str(requests), "--out", str(tmp_path)],
+        ["sub-ca", "install", str(bundle), *sub_ca],
+        ["ceremony", "check", ceremony, "--home", str(tmp_path / "ceremony")],
+        ["ceremony", "run", ceremony, "--home", str(tmp_path / "ceremony"), "--out", str(tmp_path / "protocol")],
     )
     administrator = tmp_path / "administrator"
     signed = ["--signer", str(administrator), "--out", str(tmp_path / "signed.der")]

@@ -569,14 +569,15 @@ class Life(RuleBasedStateMachine):
             assert verdict.valid, verdict
 
     def _signers_hold(self, roots: Sequence[Entry]) -> bool:
-        """Whether each of these roots has a CRL signer of its own that may still sign."""
-        return all(
-            any(
-                one.kind == "crl-signer" and one.holds(self.now) and self.now <= one.begin + timedelta(days=3 * 365)
-                for one in self.book.issued_by(root)
-            )
-            for root in roots
-        )
+        """Whether each of these roots has a CRL signer that may still sign, or a later root that the links lead to."""
+        linked = all(one.holds(self.now) for one in self.book.of_kind("link"))
+        every = self.book.of_kind("root")
+        able = {
+            one.issuer
+            for one in self.book.of_kind("crl-signer")
+            if one.holds(self.now) and self.now <= one.begin + timedelta(days=3 * 365)
+        }
+        return all(root in able or (linked and able & set(every[every.index(root) :])) for root in roots)
 
 
 def listed(

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from smpki.trust.question import Verdict
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_ROLES = (
-    *("root", "link", "crl-signer", "tls-signer", "root-tls", "sub-ca", "sub-ca-tls-root", "sub-ca-tls"),
-    *("emt", "gwa", "gwh", "smgw-g", "smgw-w"),
-)
+_CAS = ("root", "link", "crl-signer", "tls-signer", "sub-ca")
+_ROLES = (*_CAS, "root-tls", "sub-ca-tls-root", "sub-ca-tls", "emt", "gwa", "gwh", "smgw-g", "smgw-w")
 
 
 def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
@@ -105,7 +103,7 @@ def _own_authorities(home: "Home") -> "tuple[list[x509.Certificate], list[x509.C
     from smpki.ca.opening import open_store
 
     with open_store(home, surroundings()) as store:
-        found = [(one.kind, x509.load_der_x509_certificate(one.der)) for one in store.authorities()]
+        found = [(one.kind, x509.load_der_x509_certificate(one.der)) for one in store.of_kinds(_CAS)]
     return [certificate for kind, certificate in found if kind == "root"], [certificate for _, certificate in found]
 
 

@@ -18,7 +18,7 @@ from pyhanko_certvalidator.errors import PathBuildingError
 from pyhanko_certvalidator.registry import CertificateRegistry, PathBuilder, TrustManager
 
 from smpki.policy.names import comparable
-from smpki.trust.question import Path, Reason, name_text, reason
+from smpki.trust.question import Path, Reason, name_text, reason, unreadable
 
 LONGEST = 12
 """Certificates in a chain, root and end user included: root, Sub-CA and end user, and a link for each older root."""
@@ -45,6 +45,7 @@ class PathSearch:
         self._certificate = certificate
         self._roots = roots
         self._relevant, self._too_long = _relevant(certificate, untrusted)
+        self._too_many = len(self._relevant) > _MOST_RELEVANT
         self._registry = _Registry()
 
     def __iter__(self) -> Iterator[Path]:
@@ -52,17 +53,16 @@ class PathSearch:
         return iter(sorted(self._found(), key=len))
 
     def _found(self) -> Iterator[Path]:
-        if len(self._relevant) > _MOST_RELEVANT:
-            return
-        relevant = [as_asn1(one) for one in self._relevant]
-        roots = [as_asn1(one) for one in self._roots]
-        # told apart as objects: asn1crypto does not write every certificate exactly as it read it
-        known = {id(asn1): one for asn1, one in zip((*relevant, *roots), (*self._relevant, *self._roots), strict=True)}
+        relevant, roots = _parsed(() if self._too_many else self._relevant), _parsed(self._roots)
         self._registry.register_multiple(relevant)
-        paths = PathBuilder(_Roots(roots), self._registry).async_build_paths_lazy(relevant[0])
+        asked = next((asn1 for asn1, one in relevant.items() if one == self._certificate), None)
+        if asked is None:
+            return
+        paths = PathBuilder(_Roots(roots), self._registry).async_build_paths_lazy(asked)
+        known = relevant | roots
         try:
             for _ in range(_MOST_PATHS):
-                path = tuple(known[id(one)] for one in run(paths.__anext__()))
+                path = tuple(known[one] for one in run(paths.__anext__()))
                 if len(path) <= LONGEST:
                     yield path
                 else:
@@ -72,12 +72,14 @@ class PathSearch:
 
     def why_none(self) -> Reason:
         """Why there was no chain at all."""
-        if len(self._relevant) > _MOST_RELEVANT or self._registry.exhausted:
+        if self._too_many or self._registry.exhausted:
             message = "too many of the certificates given fit together by their names"
             return reason(self._certificate, "trust.path.too_many", _RULE, message)
         if self._too_long:
             message = f"its chain is longer than {LONGEST} certificates"
             return reason(self._certificate, "trust.path.too_long", _RULE, message)
+        if not _parsed([self._certificate]):
+            return unreadable(self._certificate)
         for one in self._relevant:
             above = [other for other in (*self._relevant, *self._roots) if names_issuer(one, other) and other != one]
             if above and not any(fits_key(one, other) for other in above):
@@ -93,7 +95,7 @@ class PathSearch:
 
 
 def readable(certificate: x509.Certificate) -> bool:
-    """Whether all parts of a certificate that count here can be read: pyca and asn1crypto parse them late."""
+    """Whether the parts of a certificate that count here can be read; pyca parses them late."""
     try:
         for name in (certificate.subject, certificate.issuer):
             comparable(name)
@@ -101,9 +103,6 @@ def readable(certificate: x509.Certificate) -> bool:
         for part in ("not_valid_before_utc", "not_valid_after_utc", "serial_number", "extensions"):
             getattr(certificate, part)
         certificate.public_key()
-        asn1 = as_asn1(certificate)
-        for part in ("subject", "issuer"):
-            hash(getattr(asn1, part).hashable)
     except Exception:  # ValueError, TypeError, DuplicateExtension, UnsupportedAlgorithm and more
         return False
     return True
@@ -154,6 +153,28 @@ def run(coroutine: Awaitable[T]) -> T:
         result: T = end.value
         return result
     raise RuntimeError("path validation tried to wait for something")
+
+
+def _parsed(certificates: Iterable[x509.Certificate]) -> dict[asn1crypto.x509.Certificate, x509.Certificate]:
+    """Certificates by what pyhanko-certvalidator wants, without those that asn1crypto finds unreadable.
+
+    The keys are told apart as objects: asn1crypto does not write every certificate exactly as it read it.
+    """
+    found = {as_asn1(one): one for one in certificates}
+    return {asn1: one for asn1, one in found.items() if _readable_asn1(asn1)}
+
+
+def _readable_asn1(certificate: asn1crypto.x509.Certificate) -> bool:
+    """Whether the parts that path building looks at can be read; asn1crypto, too, parses late."""
+    try:
+        for name in (certificate.subject, certificate.issuer):
+            hash(name.hashable)
+        for part in ("issuer_serial", "key_identifier", "authority_key_identifier", "authority_issuer_serial"):
+            getattr(certificate, part)
+        hash(certificate.public_key.sha1)
+    except Exception:  # ValueError, TypeError, KeyError and more
+        return False
+    return True
 
 
 def _relevant(

@@ -36,7 +36,7 @@ from pyhanko_certvalidator.validate import async_validate_path
 
 from smpki.trust.algorithms import AllowedAlgorithms
 from smpki.trust.paths import as_asn1, run
-from smpki.trust.question import ANY_POLICY, Path, PolicyInputs, Reason, reason
+from smpki.trust.question import ANY_POLICY, Path, PolicyInputs, Reason, reason, unreadable
 
 _SHELL = "RFC 5280 6.1.3 (a)(2), shell model"
 
@@ -63,7 +63,20 @@ def check_path(path: Path, at: datetime, algorithms: AllowedAlgorithms, policies
 
     :param path: from a trusted root down to the certificate in question; a root alone is a chain too
     """
-    return _check_root(path, at) or _check_below(path, at, algorithms, policies)
+    progress = _Progress(algorithms)
+    try:
+        return _check_root(path, at) or _check_below(path, at, progress, policies)
+    except DisallowedAlgorithmError:
+        message = f"it is not signed as allowed: {progress.against}"
+        return reason(path[progress.index], "trust.algorithm.signature", "TR-03116-3 table 5", message)
+    except ExpiredError:
+        return _expired(path[progress.index])
+    except NotYetValidError:
+        return _not_yet_valid(path[progress.index])
+    except PathValidationError as error:
+        return _broken(path[progress.index], str(error))
+    except Exception:  # asn1crypto parses late: ValueError, TypeError, KeyError and more
+        return unreadable(path[progress.index])
 
 
 def _check_root(path: Path, at: datetime) -> Reason | None:
@@ -80,7 +93,8 @@ def _check_root(path: Path, at: datetime) -> Reason | None:
     return None
 
 
-def _check_below(path: Path, at: datetime, algorithms: AllowedAlgorithms, policies: PolicyInputs) -> Reason | None:
+def _check_below(path: Path, at: datetime, progress: "_Progress", policies: PolicyInputs) -> Reason | None:
+    """What is left for :func:`check_path` to catch comes as one of pyhanko-certvalidator's errors."""
     root, *below = [as_asn1(one) for one in path]
     for certificate, asn1 in zip(path[1:], below, strict=True):
         if asn1["signature_algorithm"].dump() != asn1["tbs_certificate"]["signature"].dump():
@@ -88,7 +102,6 @@ def _check_below(path: Path, at: datetime, algorithms: AllowedAlgorithms, polici
             return reason(certificate, "trust.certificate.signature", "RFC 5280 4.1.1.2", message)
     limit = root.max_path_length
     anchor = CertTrustAnchor(root, TrustQualifiers(max_path_length=limit, max_aa_path_length=limit))
-    progress = _Progress(algorithms)
     context = ValidationContext(
         trust_manager=SimpleTrustManager.build([anchor]),
         moment=at,
@@ -103,20 +116,7 @@ def _check_below(path: Path, at: datetime, algorithms: AllowedAlgorithms, polici
         initial_any_policy_inhibit=policies.inhibit_any,
     )
     asn1_path = ValidationPath(anchor, below[:-1], below[-1] if below else None)
-    try:
-        run(async_validate_path(context, asn1_path, parameters))
-    except DisallowedAlgorithmError:
-        message = f"it is not signed as allowed: {progress.against}"
-        return reason(path[progress.index], "trust.algorithm.signature", "TR-03116-3 table 5", message)
-    except ExpiredError:
-        return _expired(path[progress.index])
-    except NotYetValidError:
-        return _not_yet_valid(path[progress.index])
-    except PathValidationError as error:
-        return _broken(path[progress.index], str(error))
-    except Exception:  # asn1crypto parses late: ValueError, TypeError, KeyError and more
-        message = "it has parts that can't be read"
-        return reason(path[progress.index], "trust.certificate.unreadable", "RFC 5280 4.1", message)
+    run(async_validate_path(context, asn1_path, parameters))
     return None
 
 

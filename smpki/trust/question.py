@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from smpki.errors import PolicyError
 from smpki.policy.model import CertificateType
@@ -127,6 +128,12 @@ class Verdict:
 def reason(certificate: x509.Certificate, code: str, rule: str, message: str) -> Reason:
     """A reason about a certificate."""
     return Reason(code, rule, message, name_text(certificate.subject), certificate.serial_number)
+
+
+def unreadable(certificate: x509.Certificate) -> Reason:
+    """A certificate that nobody can read; so its name is not in the reason either."""
+    message = f"a certificate has parts that can't be read (SHA-256 {certificate.fingerprint(SHA256()).hex()})"
+    return Reason("trust.certificate.unreadable", "RFC 5280 4.1", message)
 
 
 def name_text(name: x509.Name) -> str:

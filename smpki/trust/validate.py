@@ -4,7 +4,7 @@ from functools import partial
 
 from smpki.errors import TrustError
 from smpki.trust.holder import check_holder, check_issuer
-from smpki.trust.question import Path, PolicyInputs, Question, Reason, Revocation, Verdict, reason
+from smpki.trust.question import Path, PolicyInputs, Question, Reason, Revocation, Verdict, reason, unreadable
 
 
 def validate(question: Question) -> Verdict:
@@ -13,8 +13,8 @@ def validate(question: Question) -> Verdict:
     Chains are built from a trusted root over ``untrusted`` to the certificate, over link certificates too, so that who
     knows an old root only gets to the certificates below a new one. A chain holds when RFC 5280 6.1 says so, every
     certificate of it is valid at the moment in question (shell model), each below the root is neither revoked nor
-    suspended, and the last one fits ``role`` and ``use``. Nothing is fetched, and no input, however malformed, gets
-    more than some seconds or raises an exception.
+    suspended, and the last one fits ``role`` and ``use``. Nothing is fetched. What is malformed is a reason, never an
+    exception, and the work is bounded: by constants for certificates, by their size for revocation lists.
 
     :raises TrustError: ``trust.question.roots`` without a trusted root, ``trust.question.at`` without a time zone
     """
@@ -26,7 +26,7 @@ def validate(question: Question) -> Verdict:
 
     certificate = question.certificate
     if not readable(certificate):
-        return Verdict((), (Reason("trust.certificate.unreadable", "RFC 5280 4.1", "it has parts that can't be read"),))
+        return Verdict((), (unreadable(certificate),))
     helpers = [one for one in question.untrusted if readable(one)]
     roots = [one for one in question.roots if readable(one)]
     check = partial(check_path, at=question.at, algorithms=question.algorithms)
@@ -40,14 +40,14 @@ def validate(question: Question) -> Verdict:
     )
 
     def judge(path: Path) -> tuple[int, list[Reason]]:
-        """How far a chain comes, and what is wrong with it."""
+        """How far a chain comes (0: a signature is wrong, 2: all but revocation and issuer), and what is wrong."""
         broken = check(path, policies=question.policies)
         if broken is not None:
             return int(broken.code != "trust.certificate.signature"), [broken]
         found = check_issuer(path, question.role)
         if question.revocation is not Revocation.IGNORED:
             found += filter(None, (statuses.check(path[:length]) for length in range(2, len(path) + 1)))
-        return 3 - bool(found), found
+        return 2, found
 
     search = PathSearch(certificate, helpers, roots)
     chain: Path = ()
@@ -55,7 +55,7 @@ def validate(question: Question) -> Verdict:
     furthest = -1
     for path in search:
         rank, found = judge(path)
-        if rank > furthest:
+        if rank > furthest or not found:
             chain, furthest, reasons = path, rank, found
         if not found:
             break

@@ -1,6 +1,8 @@
 """Questions that can't be asked so, files that can't be read, and bytes that nobody meant."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -132,3 +134,17 @@ def test_changed_bytes_are_never_valid_and_raise_nothing(pki: Any, data: st.Data
 @pytest.mark.filterwarnings("ignore")
 def test_many_changed_bytes(pki: Any, data: st.DataObject) -> None:
     check_mutated(pki, data)
+
+
+def test_nothing_is_loaded_before_it_is_needed_and_oscrypto_never() -> None:
+    # oscrypto refuses some versions of OpenSSL when it is imported
+    program = """
+import sys
+import smpki.trust.validate
+assert "pyhanko_certvalidator" not in sys.modules
+import smpki.trust.status, smpki.trust.pkix
+assert "pyhanko_certvalidator" in sys.modules
+assert "oscrypto" not in sys.modules and "aiohttp" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

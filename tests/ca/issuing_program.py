@@ -4,6 +4,7 @@ Every line of standard input is a JSON list of jobs (:class:`Job`). They run at 
 from this process, which has all modules loaded; when all have ended their answers are a line of standard output.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -378,5 +379,7 @@ def _wait_for_the_others() -> None:
 
 
 if __name__ == "__main__":
+    default_policy()
+    gc.freeze()  # so that the children share it
     for line in sys.stdin:
         print(json.dumps(Crew().run([Job(**job) for job in json.loads(line)])), flush=True)

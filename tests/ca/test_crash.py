@@ -56,11 +56,11 @@ class Rounds:
     def run(self, step: str, count: int) -> None:
         workshop = self._workshop
         for number in range(count):
-            cn = f"Firma {number}.EMT"
+            cn = f"Firma {step} {number}.EMT"
             package = self._packages.make(cn)
             self._crew.run(workshop.job(package, die=step))
             between = workshop.tables()
-            mine = [row for row in between["intent"] if row["subject_key"].startswith(f"CN=firma {number}.emt,")]
+            mine = [row for row in between["intent"] if row["subject_key"].startswith(f"CN=firma {step} {number}.emt,")]
             assert len(mine) == (0 if step == "intents" else 3)
             assert {row["state"] for row in mine} <= {"issued" if step in STORED else "open"}
             workshop.assert_chain_holds(behind=1 if step == "committed" else 0)
@@ -94,9 +94,10 @@ def test_issuing_survives_many_kills(rounds: Rounds, step: str) -> None:
     rounds.run(step, 50)
 
 
-@pytest.mark.parametrize("step", ["recorded", "results", "committed"])
-def test_issuing_on_postgresql_survives_a_kill(postgres_workshop: Any, packages: Any, crew: Any, step: str) -> None:
-    Rounds(postgres_workshop, packages, crew).run(step, 2)
+def test_issuing_on_postgresql_survives_a_kill(postgres_workshop: Any, packages: Any, crew: Any) -> None:
+    rounds = Rounds(postgres_workshop, packages, crew)
+    for step in ("recorded", "results", "committed"):
+        rounds.run(step, 1)
 
 
 def test_a_batch_that_was_killed_is_known_or_open_as_a_whole(workshop: Any, packages: Any, crew: Any) -> None:
@@ -133,10 +134,11 @@ def test_what_a_killed_process_left_is_in_the_audit(workshop: Any, packages: Any
     assert {row["state"] for row in tables["intent"] if row["serial"] in left} == {"abandoned"}
 
 
+SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in ("intents", "signature 1", "signed", "published")]
+
+
 @pytest.mark.parametrize(("hierarchy", "count"), [("root", 4), ("Beispiel", 3)])
-@pytest.mark.parametrize(
-    "step", ["intents", "recorded", "signature 1", "signature 3", "signed", "results", "committed", "published"]
-)
+@pytest.mark.parametrize("step", ["recorded", "signature 3", "results", "committed", *SLOW_STEPS])
 def test_a_hierarchy_survives_a_kill(empty_workshop: Any, crew: Any, hierarchy: str, count: int, step: str) -> None:
     if hierarchy != "root":
         crew.run(empty_workshop.job(hierarchy="root"))
@@ -182,13 +184,6 @@ def test_issuing_with_a_token_survives_a_kill(office: Any, packages: Any, tmp_pa
     assert_issued_once(office.tables(), "Firma.EMT.MAK")
 
 
-INIT_STEPS = [
-    *("set-up 5", "set-up 25", "set-up 40"),
-    *("key 1", "key 2", "key 5"),
-    *("intents", "signature 2", "results", "committed"),
-]
-
-
 def survives_init(office: Any, step: str) -> None:
     office.run("init", die=step, count=4)
     answer = office.run("init")
@@ -202,12 +197,12 @@ def survives_init(office: Any, step: str) -> None:
         assert (office.folder / secret).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("step", INIT_STEPS)
+@pytest.mark.parametrize("step", ["set-up 25", "key 1", "key 3", "signature 2", "committed"])
 def test_init_survives_a_kill(new_offices: Callable[[], Any], step: str) -> None:
     survives_init(new_offices(), step)
 
 
-@pytest.mark.parametrize("step", ["key 1", "key 3", "recorded", "signature 2", "results"])
+@pytest.mark.parametrize("step", ["key 1", "key 3", "signature 2"])
 def test_issue_sub_ca_survives_a_kill(office: Any, step: str) -> None:
     command = ("issue-sub-ca", "--name", "Neue")
     office.run(*command, die=step)
@@ -227,8 +222,14 @@ def file_steps(office: Any) -> int:
 def test_init_survives_a_kill_at_any_file(new_offices: Callable[[], Any]) -> None:
     total = file_steps(new_offices())
     assert total > 20
-    for number in range(1, total, 10):
+    for number in range(1, total, 15):
         survives_init(new_offices(), f"file {number}")
+
+
+@pytest.mark.slow
+def test_init_survives_a_kill_while_the_token_is_set_up(new_offices: Callable[[], Any]) -> None:
+    for after in range(2, 60, 2):
+        survives_init(new_offices(), f"set-up {after}")
 
 
 @pytest.mark.slow

@@ -114,14 +114,9 @@ class Installer:
         new = [member for member in bundle if member not in known]
         for member in new:
             self._lint(member, above[member])
-        sub_ca, tls = (self._only(bundle, kind) for kind in (CertificateType.SUB_CA, CertificateType.SUB_CA_TLS_ROOT))
+        sub_ca = _only(bundle, CertificateType.SUB_CA)
         holders = SubCaHolders.of(sub_ca.name, _alternative_names(sub_ca.certificate))
-        if not same_name(tls.certificate.subject, holders.tls_to_root.name.to_x509()):
-            raise _refused("bundle", f"the TLS certificate is not for {holders.tls_to_root.name}", tls.place)
-        keys = {
-            sub_ca: self._maker.made_key(holders.sub_ca, sub_ca.key),
-            tls: self._maker.made_key(holders.tls_to_root, tls.key),
-        }
+        keys = self._own_keys(sub_ca, _only(bundle, CertificateType.SUB_CA_TLS_ROOT), holders)
         with self._maker.new_keys() as made:
             issuer = self._as_issuer(sub_ca, keys[sub_ca], above[sub_ca])
             permits = [] if self._has_tls(sub_ca) else [self._maker.below(made, issuer, holders.tls)[0]]
@@ -181,11 +176,16 @@ class Installer:
             if finding.severity is Severity.ERROR:
                 raise _refused("lint", f"{finding.code}: {finding.message}", member.place)
 
-    def _only(self, bundle: Collection[_Member], kind: CertificateType) -> _Member:
-        found = [member for member in bundle if member.kind is kind]
-        if len(found) != 1:
-            raise _refused("bundle", f"there are {len(found)} {kind} certificates, not one")
-        return found[0]
+    def _own_keys(
+        self, sub_ca: _Member, tls: _Member, holders: SubCaHolders
+    ) -> dict[_Member, ec.EllipticCurvePrivateKey]:
+        """The keys that were made for these two certificates."""
+        if not same_name(tls.certificate.subject, holders.tls_to_root.name.to_x509()):
+            raise _refused("bundle", f"the TLS certificate is not for {holders.tls_to_root.name}", tls.place)
+        return {
+            sub_ca: self._maker.made_key(holders.sub_ca, sub_ca.key),
+            tls: self._maker.made_key(holders.tls_to_root, tls.key),
+        }
 
     def _as_issuer(self, sub_ca: _Member, key: ec.EllipticCurvePrivateKey, root: _Member) -> Issuer:
         issuer = Issuer(
@@ -257,6 +257,13 @@ def _read(pem: bytes) -> Iterator[x509.Certificate]:
     if len(found) > _MOST:
         raise _refused("bundle", f"there are {len(found)} certificates, more than {_MOST}")
     return iter(found)
+
+
+def _only(bundle: Collection[_Member], kind: CertificateType) -> _Member:
+    found = [member for member in bundle if member.kind is kind]
+    if len(found) != 1:
+        raise _refused("bundle", f"there are {len(found)} {kind} certificates, not one")
+    return found[0]
 
 
 def _intent(stored: StoredCertificate, certificate: x509.Certificate) -> Intent:

@@ -216,14 +216,14 @@ def workshop(workshops: Callable[[], Workshop]) -> Workshop:
 
 
 @pytest.fixture
-def empty_workshops(tmp_path: Path) -> Callable[[], Workshop]:
-    """Call it for a PKI without certificates (software keys, SQLite); and for another."""
+def empty_workshops(tmp_path: Path) -> Callable[..., Workshop]:
+    """Call it for a PKI without certificates (software keys, SQLite or a database's URL); and for another."""
     numbers = count()
-    return lambda: new_workshop(tmp_path / f"empty-{next(numbers)}")
+    return lambda database=None: new_workshop(tmp_path / f"empty-{next(numbers)}", database)
 
 
 @pytest.fixture
-def empty_workshop(empty_workshops: Callable[[], Workshop]) -> Workshop:
+def empty_workshop(empty_workshops: Callable[..., Workshop]) -> Workshop:
     """A PKI without certificates: software keys, SQLite."""
     return empty_workshops()
 

@@ -220,6 +220,15 @@ def test_a_renewed_sub_ca_comes_by_a_link_to_the_new_root(root: Any, sub_ca: Any
     sub_ca.assert_chain_holds()
 
 
+def test_on_postgresql(workshops: Any, empty_workshops: Any, postgres_url: str) -> None:
+    root, sub_ca = workshops(), empty_workshops(postgres_url)
+    requests = ask(sub_ca)
+    _, of_a_twin = certify(workshops(), requests)
+    _, answer = certify(root, requests)
+    assert what(install(sub_ca, answer).certificates)[-1] == ("sub-ca-tls", 1)
+    refused(sub_ca, of_a_twin, "issuing.subject.taken")
+
+
 def test_a_sub_ca_can_move_away_from_its_root(root: Any, sub_ca: Any) -> None:
     order = SubCaOrder("Beispiel", renew=True)
     requests = ask(sub_ca, SubCaOrder("Beispiel"), number=2)
@@ -437,6 +446,14 @@ def test_a_bundle_of_another_policy(root: Any, sub_ca: Any, changed_policy: Any)
         made = pki.certify_sub_ca(EXTERN, requests)
         answer = pem_file(bundle(pki.store, made, root.now))
     refused(sub_ca, answer, "issuing.install.lint", "validity.too_long")
+
+
+def test_a_second_certificate_for_the_same_keys(workshops: Any, sub_ca: Any) -> None:
+    """Two who have the root's key have each certified the Sub-CA."""
+    requests = ask(sub_ca)
+    (_, first), (_, second) = (certify(workshops(), requests) for _ in range(2))
+    install(sub_ca, first)
+    refused(sub_ca, second, "issuing.subject.taken")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])

@@ -1,6 +1,7 @@
 """What fails below the CA, at the command line: a refusal that says why, exit code 1, and nothing half-written."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,22 @@ def test_a_full_database_issues_nothing(workshop: Any, packages: Any) -> None:
     workshop.assert_chain_holds()
     assert workshop.issue(packages.make("Danach.EMT")).state == "issued"
     workshop.assert_chain_holds()
+
+
+def test_an_audit_head_that_is_written_in_part_issues_nothing(postgres_workshop: Any, packages: Any) -> None:
+    before = postgres_workshop.tables()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # the database is another process
+    try:
+        with pytest.raises(StoreError) as caught:
+            postgres_workshop.issue(packages.make())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "store.full"
+    assert postgres_workshop.tables()["audit"] == before["audit"]
+    assert postgres_workshop.tables()["certificate"] == before["certificate"]
+    postgres_workshop.assert_chain_holds()
+    assert postgres_workshop.issue(packages.make()).state == "issued"
 
 
 def test_certificates_that_cant_be_written_out_are_kept(office: Any, issue: tuple[str, ...], tmp_path: Path) -> None:

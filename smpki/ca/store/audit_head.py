@@ -142,11 +142,13 @@ class HeadFile:
 
     def stage(self, head: Head) -> None:
         """Write the new head durably beside the file: all that can fail does so before the transaction commits."""
-        content = _file_fields(head) | {"check": self._check(head)}
+        fields = _file_fields(head) | {"check": self._check(head)}
+        content = f"{canonical_json(fields)}\n".encode()
         try:
             file = os.open(self._staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
-                os.write(file, f"{canonical_json(content)}\n".encode())
+                if os.write(file, content) < len(content):
+                    raise OSError(errno.ENOSPC, "written in part")
                 os.fsync(file)
             finally:
                 os.close(file)

@@ -585,6 +585,39 @@ def test_what_the_policy_forbids_is_refused(
     assert audited[0]["detail"] == outcome.error.as_dict()
 
 
+def other_content_type(package: bytes) -> bytes:
+    own, other = (bytes.fromhex(f"060904007f0007040101{last}") for last in ("01", "63"))
+    assert package.count(own) == 1
+    return package.replace(own, other)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda package: b"", "request.encoding.truncated"),
+        (lambda package: b"\x00" * 100, "request."),
+        (lambda package: package[:-1], "request.encoding."),
+        (lambda package: package[: len(package) // 2], "request.encoding."),
+        (lambda package: package + b"\x05\x00", "request.encoding."),
+        (lambda package: b"\x30\x80" * 10_000, "request.encoding."),
+        (lambda package: package + bytes(65_536), "request.size"),
+        (lambda package: package[:-1] + bytes([package[-1] ^ 1]), "request.proof_of_possession.invalid"),
+        (lambda package: base64.b64encode(package)[:-5] + b"!!!!!", "request.armour."),
+        (other_content_type, "request.content_type.unsupported"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_package_is_refused_and_audited(
+    workshop: Any, packages: Any, damage: Callable[[bytes], bytes], code: str
+) -> None:
+    with workshop.nothing_but_audit() as audited:
+        outcome = workshop.issue(damage(packages.make()))
+    assert (outcome.state, outcome.certificates) == ("refused", ())
+    assert outcome.error.code.startswith(code)
+    assert outcome.error.hint
+    assert audited[0]["detail"] == outcome.error.as_dict()
+
+
 # Nothing without the audit
 
 

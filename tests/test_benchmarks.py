@@ -1,0 +1,25 @@
+"""Every benchmark can be run as it is documented; what it measures is for people to judge."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.slow
+def test_issuance(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "issuance.py"), "--quick", "--json", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["ratios"].keys() == {
+        *("softhsm_of_limit", "software_of_limit"),
+        *("softhsm_two_workers", "software_two_workers"),
+    }
+    assert all(0.2 < ratio < 3 for ratio in result["ratios"].values())
+    assert result["curve"] == "brainpoolP384r1"
+    assert list(tmp_path.iterdir()) == []

@@ -189,6 +189,9 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     )
     soon_over = (datetime.now(UTC) + timedelta(days=700)).isoformat()
     tell(["request", "renew", str(administrator), "--out", str(tmp_path / "renewed")], SMPKI_CLOCK=soon_over)
+    last = str(tmp_path / "last.der")
+    own = ["--reason", "superseded", "--signer", str(administrator), "--out", last]
+    tell(["revocation-request", str(administrator), *own], ["process", last])
     assert [command for command in commands if command not in told] == [], "tell new commands above, too"
 
 

@@ -1,10 +1,11 @@
 """How long does a CRL of a thousand, a hundred thousand, a million entries take, and how much memory?
 
-For each size a process of its own opens a PKI whose Sub-CA has revoked so many certificates, and issues the Sub-CA's
-CRL: reads the rows, builds, lints, records, signs and stores. Then it revokes single certificates beside all the
-others. The rows are made by the database beforehand and are not part of the time.
+For each size a process of its own opens the PKI, whose Sub-CA has revoked so many certificates by then, and issues the
+Sub-CA's CRL: reads the rows, builds, lints, records, signs and stores. Then it revokes single certificates beside all
+the others. The rows are made by the database beforehand and are not part of the time.
 """
 
+import itertools
 import multiprocessing
 import resource
 import statistics
@@ -22,13 +23,13 @@ from revoked import revoke_many
 from smpki.ca.triples import Order
 
 _SIZES = (1_000, 100_000, 1_000_000)
-_REVOCATIONS = 15
+_REVOCATIONS = 9
 
 
 def measure(pki: BenchmarkPki, number: int) -> dict[str, float]:
     """Issue the CRL, then revoke. In a process of its own, so that its memory is that of this work alone.
 
-    :param number: of the round
+    :param number: of the measurement
     """
     with pki.open() as opened:
         begin = time.perf_counter()
@@ -53,15 +54,14 @@ def measure(pki: BenchmarkPki, number: int) -> dict[str, float]:
     }
 
 
-def make(folder: Path, generation: str | None, entries: int, rounds: int) -> BenchmarkPki:
-    """A PKI whose Sub-CA has revoked so many certificates, and issued a few for each round that it has not."""
+def make(folder: Path, generation: str | None, measurements: int) -> tuple[BenchmarkPki, str]:
+    """A PKI that has issued what each measurement will revoke, and the serial number of its Sub-CA."""
     pki = in_memory(folder, generation)
     with pki.open() as opened:
         issuer = opened.store.authorities(cn=SUB_CA)[0]
-        made = make_packages(opened.policy, range(rounds * _REVOCATIONS // 3))
+        made = make_packages(opened.policy, range(measurements * _REVOCATIONS // 3))
         opened.issue([Order(str(number), data) for number, data in enumerate(made)], SUB_CA)
-    revoke_many(folder / "smpki.db", issuer.serial, entries)
-    return pki
+    return pki, issuer.serial
 
 
 def main() -> None:
@@ -75,9 +75,12 @@ def main() -> None:
     rounds = 1 if chosen.quick else 3
     with tempfile.TemporaryDirectory(prefix="smpki-benchmark-", dir=chosen.folder) as name:
         about = machine(Path(name))
+        folder = Path(name) / "pki"
+        pki, issuer_serial = make(folder, chosen.generation, rounds * len(_SIZES))
+        numbers = itertools.count()
         for entries in _SIZES:
-            pki = make(Path(name) / str(entries), chosen.generation, entries, rounds)
-            found = [in_a_process(pki, number) for number in range(rounds)]
+            revoke_many(folder / "smpki.db", issuer_serial, entries)
+            found = [in_a_process(pki, next(numbers)) for _ in range(rounds)]
             sizes.append({field: statistics.median(one[field] for one in found) for field in found[0]})
     result = {
         "benchmark": "crl",

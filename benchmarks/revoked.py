@@ -9,7 +9,7 @@ from pathlib import Path
 # rise, since rows in their order are made much faster.
 _REVOKE = """
 INSERT INTO revocation (serial, issuer_serial, kind, not_after, since, reason)
-WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :count)
+WITH RECURSIVE number (n) AS (SELECT :rows + 1 UNION ALL SELECT n + 1 FROM number WHERE n < :total)
 SELECT printf('4%07x', n) || lower(hex(randomblob(12))), :issuer, 'emt', :not_after,
        datetime(:first, '+' || (20 * n) || ' seconds') || '.000000',
        CASE n % 4 WHEN 0 THEN 'unspecified' WHEN 1 THEN 'key_compromise' WHEN 2 THEN 'superseded'
@@ -18,17 +18,18 @@ FROM number
 """
 
 
-def revoke_many(database: Path, issuer_serial: str, count: int) -> None:
-    """Add rows of revoked certificates; the certificates themselves are not needed to build a CRL.
+def revoke_many(database: Path, issuer_serial: str, total: int) -> None:
+    """Add rows of revoked certificates until there are so many; the certificates are not needed to build a CRL.
 
     :param database: an SQLite file of ours
     """
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     values = {
-        "count": count,
+        "total": total,
         "issuer": issuer_serial,
         "first": str(now - timedelta(days=365)),
         "not_after": f"{now + timedelta(days=365)}.000000",
     }
     with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute(_REVOKE, values)
+        (rows,) = connection.execute("SELECT count(*) FROM revocation").fetchone()
+        connection.execute(_REVOKE, {**values, "rows": rows})

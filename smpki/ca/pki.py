@@ -12,6 +12,7 @@ from smpki.ca.crl import CrlDesk
 from smpki.ca.installing import Installed, Installer
 from smpki.ca.making import Maker
 from smpki.ca.permit import Preparer
+from smpki.ca.processing import Processed, ProcessingDesk
 from smpki.ca.revocation import RevocationDesk
 from smpki.ca.roots import Roots
 from smpki.ca.serials import SerialNumbers
@@ -109,6 +110,13 @@ class Pki:
     def revocations(self) -> RevocationDesk:
         """Where certificates are revoked, suspended and resumed."""
         return RevocationDesk(self.policy, store=self.store, clock=self.clock)
+
+    def process(self, data: bytes, name: str) -> Processed:
+        """Act on a signed revocation request or UpdateDeviceAdmin. See :meth:`ProcessingDesk.process`."""
+        desk = ProcessingDesk(
+            self.policy, self.environment, store=self.store, revocations=self.revocations, clock=self.clock
+        )
+        return desk.process(data, name)
 
     @cached_property
     def crls(self) -> CrlDesk:

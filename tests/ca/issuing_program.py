@@ -181,7 +181,7 @@ def compose(
 class Job:
     """What one process does.
 
-    :param folder: the PKI's home, whose keys are in the folder ``keys``; not needed for ``argv``
+    :param folder: the PKI's home; keys that are not in a token are in its folder ``keys``
     :param now: the time
     :param packages: hexadecimal, to be issued by :data:`SUB_CA`
     :param hierarchy: make the root instead, or the Sub-CA

@@ -25,7 +25,7 @@ from smpki.ca.unit import load
 from smpki.errors import SmpkiError
 
 _BACK_ENDS: Mapping[str, Callable[[Path, str | None], BenchmarkPki]] = {"softhsm": in_softhsm, "software": in_memory}
-_BATCHES_OF_A_ROUND = 4
+_HALF = CHUNK // 2
 _QUICK, _LONG = 30.0, 120.0  # seconds from the start in which rounds have to end
 
 
@@ -55,31 +55,28 @@ def measure(pkis: Mapping[str, BenchmarkPki], end: float) -> dict[str, list[Roun
         number, longest = 0, 0.0
         while number == 0 or time.monotonic() + longest < end:
             begin = time.monotonic()
-            first = number * _BATCHES_OF_A_ROUND
-            numbers = [range(at * CHUNK, (at + 1) * CHUNK) for at in range(first, first + _BATCHES_OF_A_ROUND)]
-            batches = [workers.make(some) for some in numbers]
+            batches = [workers.make(range(at * CHUNK, (at + 1) * CHUNK)) for at in range(3 * number, 3 * number + 3)]
             for name, those in rounds.items():
-                those.append(_round(workers, name, batches, backwards=number % 2 == 1))
+                those.append(_round(workers, name, *batches, backwards=number % 2 == 1))
             number, longest = number + 1, max(longest, time.monotonic() - begin)
     return rounds
 
 
-def _round(workers: Workers, name: str, batches: Sequence[list[bytes]], *, backwards: bool) -> Round:
+def _round(
+    workers: Workers, name: str, one: list[bytes], two: list[bytes], three: list[bytes], *, backwards: bool
+) -> Round:
     """Measure one PKI.
 
-    The two workers of a long run do not reach the database at the same moments. So one begins with half a batch here.
+    The two workers of a long run do not reach the database at the same moments. So here one of them has two halves of a
+    batch.
     """
-    half = CHUNK // 2
     tasks: dict[str, Sequence[Limit | Issue]] = {
-        "limit": [Limit(name, batches[0][:half])],
-        "limit_two": [Limit(name, batches[0][:half]), Limit(name, batches[0][half:])],
-        "one": [Issue(name, [batches[0]])],
-        "two": [Issue(name, [batches[1], batches[2][:half]]), Issue(name, [batches[2][half:], batches[3]])],
+        "limit": [Limit(name, one[:_HALF])],
+        "limit_two": [Limit(name, one[:_HALF]), Limit(name, one[_HALF:])],
+        "one": [Issue(name, [one])],
+        "two": [Issue(name, [two]), Issue(name, [three[:_HALF], three[_HALF:]])],
     }
-    rates = {}
-    for what in reversed(tasks) if backwards else tasks:
-        rates[what] = sum(task.certificates for task in tasks[what]) / workers.seconds(tasks[what])
-    return Round(**rates)
+    return Round(**{what: workers.rate(tasks[what]) for what in (reversed(tasks) if backwards else tasks)})
 
 
 def check(pki: BenchmarkPki, granted: int) -> None:
@@ -119,7 +116,7 @@ def main() -> None:
         pkis = {name: make(Path(folder) / name, chosen.generation) for name, make in _BACK_ENDS.items()}
         rounds = measure(pkis, begin + (_QUICK if chosen.quick else _LONG))
         for name, pki in pkis.items():
-            check(pki, _BATCHES_OF_A_ROUND * CHUNK * len(rounds[name]))
+            check(pki, 3 * CHUNK * len(rounds[name]))
         with pkis["software"].open() as opened:
             issuer = opened.authorities.sub_ca(SUB_CA)
     result = {

@@ -19,7 +19,7 @@ from smpki.policy.text import visible
 
 T = TypeVar("T")
 
-_MOST_SHARED = 100
+_MOST_KNOWN = 100
 
 
 def lint_certificate(
@@ -42,8 +42,8 @@ class Linter:
     """The rules of a policy in one environment.
 
     What many certificates share, octet by octet, is looked at once: the subject of a triple, and all that an issuer
-    puts into each certificate of a kind. Where another certificate without any finding had the same, only the holder's
-    own part is looked at: serial number, subject, key, and the two extensions that speak of them.
+    puts into each certificate of a kind. What was found there is remembered; of the next certificate with the same only
+    the holder's own part is looked at: serial number, subject, key, and the two extensions that speak of them.
     """
 
     def __init__(self, policy: Policy, environment: EnvironmentName) -> None:
@@ -51,7 +51,7 @@ class Linter:
         self._environment = environment
         self._subject: tuple[CertificateType, bytes, tuple[Finding, ...]] | None = None
         self._issuer: x509.Certificate | None = None
-        self._sound: set[tuple[object, ...]] = set()  # what certificates without findings of this issuer share
+        self._known: dict[tuple[object, ...], tuple[Finding, ...]] = {}  # what certificates of this issuer share
 
     def certificate(
         self,
@@ -78,17 +78,16 @@ class Linter:
         encoded = Encoded.of(certificate.tbs_certificate_bytes if body is None else body)
         if kind is CertificateType.ROOT and issuer is None:
             issuer = certificate
-        if issuer is not self._issuer or len(self._sound) == _MOST_SHARED:
-            self._issuer, self._sound = issuer, set()
+        if issuer is not self._issuer or len(self._known) == _MOST_KNOWN:
+            self._issuer, self._known = issuer, {}
         parted = part(encoded)
         shared = kind, purpose, certificate.signature_algorithm_oid, *parted.shared
-        if shared in self._sound:
-            own = with_extensions(encoded, parted.own_extensions)
-            return tuple(self._own_findings(own, encoded, kind, purpose, public_key))
-        found = tuple(self._findings(certificate, encoded, kind, purpose, issuer))
-        if not found:
-            self._sound.add(shared)
-        return found
+        own = with_extensions(encoded, parted.own_extensions)
+        if any(self._own_findings(own, encoded, kind, purpose, public_key)):
+            return tuple(self._findings(certificate, encoded, kind, purpose, issuer))
+        if shared not in self._known:
+            self._known[shared] = tuple(self._findings(certificate, encoded, kind, purpose, issuer))
+        return self._known[shared]
 
     def _findings(
         self,

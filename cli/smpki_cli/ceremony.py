@@ -61,9 +61,11 @@ def run_command(
 
         if not output.as_json:
             click.echo(_described(step))
-        if not yes and sys.stdin.isatty() and not click.confirm("Do this step?", err=True):
+        if not yes and not click.confirm("Do this step?", err=True):
             raise IssuingError("ceremony.stopped", "somebody said no", where=step.title, hint="hold another ceremony")
 
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on: give --yes")
     protocol = _ceremony(home, file, policy_file).hold(out, announce)
     refused = protocol.steps[-1].error
     values = {

@@ -67,7 +67,7 @@ def list_command(
     after: str | None,
     limit: int,
 ) -> None:
-    """List certificates by serial number, a page at a time."""
+    """List certificates in the order in which they were issued, a page at a time."""
     from smpki.ca.opening import open_store
 
     with open_store(home, surroundings()) as store:

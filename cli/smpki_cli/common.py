@@ -70,6 +70,9 @@ def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
         @functools.wraps(function)
         def run(home: Path | None, as_json: bool, **parameters: Any) -> None:
             context = click.get_current_context()
+            for name, value in parameters.items():
+                if isinstance(value, str) and not value.isprintable() and not _is_text(value):
+                    raise click.BadParameter("this is not text in UTF-8", param_hint=name)
             try:
                 function(home=_home(home or context.obj), output=Output(as_json), **parameters)
             except SmpkiError as error:
@@ -84,6 +87,15 @@ def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
         return made
 
     return decorate
+
+
+def _is_text(value: str) -> bool:
+    """Whether an argument can be encoded; octets that are no UTF-8 reach Python as lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def refuse(error: SmpkiError, as_json: bool) -> None:
@@ -112,7 +124,14 @@ def surroundings() -> "Surroundings":
         answer: str = click.prompt("PIN of the token", hide_input=True, err=True)
         return answer
 
-    return process_surroundings(ask if sys.stdin.isatty() else None, lambda message: click.echo(message, err=True))
+    said: set[str] = set()
+
+    def warn(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            click.echo(message, err=True)
+
+    return process_surroundings(ask if sys.stdin.isatty() else None, warn)
 
 
 def read_file(path: Path, limit: int = 256 * 1024 * 1024) -> bytes:

@@ -37,7 +37,8 @@ def show_command(home: "Home", output: Output, kind: str | None, policy_file: Pa
     from smpki.policy.show import show_type, show_types
 
     if as_yaml:
-        click.echo(default_policy_text(), nl=False)
+        text = default_policy_text()
+        output.show({"yaml": text}, text.rstrip("\n"))
         return
     policy = policy_of(home, policy_file)
     shown = show_types(policy) if kind is None else show_type(policy, kind)

@@ -31,10 +31,13 @@ def process_command(home: "Home", output: Output, file: Path) -> None:
     ]
     values = {
         "sender": done.sender,
+        "known": done.known,
         "taken_back": taken_back,
         "handed_over": list(done.handed_over),
         "new_admin": done.new_admin,
     }
+    if done.known and not output.as_json:
+        click.echo(f"this request of {done.sender} was acted upon before: nothing is done again")
     if done.handed_over and not output.as_json:
         click.echo(f"{', '.join(done.handed_over)}: in the charge of {done.new_admin} from now on")
     if taken_back or output.as_json:

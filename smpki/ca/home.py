@@ -120,7 +120,7 @@ class Home:
         return load_policy(text, name=str(self.policy_file))
 
     def create(self, settings: Settings, policy_text: str) -> None:
-        """Make the folder (0700) with settings and policy; what is there already must be the same PKI, unfinished.
+        """Make the folder (0700) with settings and policy; a PKI that is there already must be the same, unfinished.
 
         :raises IssuingError: ``home.other`` when the home belongs to another environment, database or token
         :raises SmpkiError: ``home.unwritable`` when the folder can't be made
@@ -128,7 +128,8 @@ class Home:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.run_folder.mkdir(mode=0o700, exist_ok=True)
-            if self.settings_file.exists():
+            # the head is there as soon as anything was issued or refused
+            if self.settings_file.exists() and (self.audit_head_file.exists() or self.settings() == settings):
                 if self.settings() != settings:
                     message = "the home was made with other settings"
                     raise IssuingError("home.other", message, where=str(self.folder), hint="choose another --home")

@@ -1,16 +1,19 @@
 """Signed requests that take certificates back or hand gateways over (TR-03129-4: CertificateRevocationRequest,
 UpdateDeviceAdmin)."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.ca.audited import audited
 from smpki.ca.revocation import RevocationDesk, TakenBack
 from smpki.ca.signers import Signers
-from smpki.ca.store.records import AuditEntry, StoredCertificate, serial_text
+from smpki.ca.store.records import AuditEntry, GrantedRequest, StoredCertificate, serial_text
 from smpki.ca.store.store import Store
 from smpki.errors import RequestError
 from smpki.policy.model import CertificateType, EnvironmentName, Policy
@@ -28,12 +31,14 @@ class Processed:
     """What came of a signed request.
 
     :param sender: CN of who signed it
+    :param known: the same request was acted upon before; nothing was done again
     :param taken_back: certificates that were revoked, suspended or resumed
     :param handed_over: CNs of the gateways that got another administrator
     :param new_admin: CN of that administrator
     """
 
     sender: str
+    known: bool = False
     taken_back: tuple[TakenBack, ...] = ()
     handed_over: tuple[str, ...] = ()
     new_admin: str = ""
@@ -69,21 +74,37 @@ class ProcessingDesk:
         """
         with audited(self._store, "process", name):
             request = read_request(data)
-            if isinstance(request, DeviceAdminUpdate):
-                return self._hand_over(request)
-            if not isinstance(request, RevocationRequest):
+            if not isinstance(request, RevocationRequest | DeviceAdminUpdate):
                 raise RequestError(
                     "request.kind", "this is a request package", where="package", hint="give it to smpki issue"
                 )
-            sender = self._sender(request.signature)
+            request.signature.verify()
+            digest = _digest(request.signature)
+            if self._store.package(digest) is not None:
+                name_of_sender = DistinguishedName.from_x509(request.signature.signer.subject).common_name
+                return Processed(name_of_sender, known=True)
+            sender = self._signers.find(request.signature.signer, Layer.SENDER)
+            acted_upon = self._remembered(request, sender, digest, data)
+            if isinstance(request, DeviceAdminUpdate):
+                return self._hand_over(request, sender, acted_upon)
             serials = [self._entitled(item, sender, index) for index, item in enumerate(request.items)]
             reason = _one_reason(request)
-        taken_back = self._revocations.change(serials, reason, requested_by=sender.subject_cn)
-        return Processed(sender.subject_cn, taken_back)
+        by = sender.subject_cn
+        return Processed(by, taken_back=self._revocations.change(serials, reason, requested_by=by, request=acted_upon))
 
-    def _sender(self, signature: Signature) -> StoredCertificate:
-        signature.verify()
-        return self._signers.find(signature.signer, Layer.SENDER)
+    def _remembered(
+        self, request: RevocationRequest | DeviceAdminUpdate, sender: StoredCertificate, digest: str, data: bytes
+    ) -> GrantedRequest:
+        return GrantedRequest(
+            digest=digest,
+            received_at=self._signers.now(),
+            kind="device-admin" if isinstance(request, DeviceAdminUpdate) else "revocation",
+            subject_cn=sender.subject_cn,
+            role=sender.kind,
+            sub_ca="",
+            dn_serial=None,
+            der=data,
+        )
 
     def _entitled(self, item: RevocationItem, sender: StoredCertificate, index: int) -> str:
         """The serial of a certificate that the sender may take back."""
@@ -121,8 +142,7 @@ class ProcessingDesk:
         in_charge = self._store.administrator(found.subject_key)
         return sender.kind == CertificateType.GWA and sender.subject_cn == in_charge
 
-    def _hand_over(self, update: DeviceAdminUpdate) -> Processed:
-        sender = self._sender(update.signature)
+    def _hand_over(self, update: DeviceAdminUpdate, sender: StoredCertificate, acted_upon: GrantedRequest) -> Processed:
         organization = self._policy.environments[self._environment].organization.value
         new_admin = DistinguishedName.of(CN=update.new_admin, O=organization).key()
         if self._store.latest(CertificateType.GWA.value, new_admin, "sig") is None:
@@ -139,8 +159,19 @@ class ProcessingDesk:
             subject=sender.subject_cn,
             detail={"gateways": list(update.gateways), "new_admin": update.new_admin},
         )
-        self._store.hand_over(gateways, update.new_admin, entry)
+        self._store.hand_over(gateways, update.new_admin, acted_upon, entry)
         return Processed(sender.subject_cn, handed_over=update.gateways, new_admin=update.new_admin)
+
+
+def _digest(signature: Signature) -> str:
+    """What identifies a signed request: content, signer, and the random half of the signature.
+
+    Of an ECDSA signature (r, s) everybody can make another one with the same r, so s must not count; and an honest
+    sender who asks for the same again signs anew, with another r.
+    """
+    r, _ = decode_dss_signature(signature.signed_data.signature)
+    signer = signature.signer.public_bytes(Encoding.DER)
+    return hashlib.sha256(signature.signed_data.signed + signer + r.to_bytes(66, "big")).hexdigest()
 
 
 def _one_reason(request: RevocationRequest) -> AnyReason:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.ca.audited import audited
 from smpki.ca.store.lists import Lists
-from smpki.ca.store.records import AuditEntry, StoredCertificate, serial_text
+from smpki.ca.store.records import AuditEntry, GrantedRequest, StoredCertificate, serial_text
 from smpki.ca.store.revocations import Revocation, RevocationChange
 from smpki.ca.store.store import Store
 from smpki.errors import RevocationError, StoreError
@@ -59,6 +59,7 @@ class RevocationDesk:
         *,
         triple: bool | None = None,
         requested_by: str | None = None,
+        request: GrantedRequest | None = None,
     ) -> tuple[TakenBack, ...]:
         """Revoke, suspend (``certificate_hold``) or resume (``remove_from_crl``), as the reason says.
 
@@ -67,10 +68,10 @@ class RevocationDesk:
         with audited(self._store, "revoke", _label(which)):
             known = read_reason(reason)
         if known == "certificate_hold":
-            return self.suspend(which, triple=triple, requested_by=requested_by)
+            return self.suspend(which, triple=triple, requested_by=requested_by, request=request)
         if known == "remove_from_crl":
-            return self.resume(which, triple=triple, requested_by=requested_by)
-        return self.revoke(which, reason, triple=triple, requested_by=requested_by)
+            return self.resume(which, triple=triple, requested_by=requested_by, request=request)
+        return self.revoke(which, reason, triple=triple, requested_by=requested_by, request=request)
 
     def revoke(
         self,
@@ -79,18 +80,20 @@ class RevocationDesk:
         *,
         triple: bool | None = None,
         requested_by: str | None = None,
+        request: GrantedRequest | None = None,
     ) -> tuple[TakenBack, ...]:
         """Revoke for good. Of what is suspended the reason is replaced; the date stays that of the suspension (X.509).
 
         :param reason: a reason of RFC 5280, see :func:`smpki.policy.reasons.read_reason`
         :param triple: whether the rest of a triple goes along; ``None``: what the policy says
         :param requested_by: on whose behalf; ``None`` for the operator's own act
+        :param request: the signed request that asks for it, which is remembered so that it is acted upon once
         :return: what was revoked
         :raises RevocationError: ``revocation.reason.*``; ``revocation.certificate.*`` (not ours, expired, a root);
             ``revocation.revoked``: it is revoked already
         :raises StoreError: ``store.serial.*``, or the database failed
         """
-        with audited(self._store, "revoke", _label(which)), self._store.revocations.changing() as change:
+        with audited(self._store, "revoke", _label(which)), self._store.revocations.changing(request) as change:
             known = self._reason_to_revoke(reason)
             act = self._act(change, which, triple, _against_revoking)
             suspended = [one.serial for one in act.certificates if one.serial in act.states]
@@ -99,7 +102,12 @@ class RevocationDesk:
             return _done(change, "revoke", act.certificates, reason=known, requested_by=requested_by)
 
     def suspend(
-        self, which: Sequence[Which], *, triple: bool | None = None, requested_by: str | None = None
+        self,
+        which: Sequence[Which],
+        *,
+        triple: bool | None = None,
+        requested_by: str | None = None,
+        request: GrantedRequest | None = None,
     ) -> tuple[TakenBack, ...]:
         """Suspend for the policy's longest duration; :meth:`settle` ends it if nobody does before.
 
@@ -107,21 +115,26 @@ class RevocationDesk:
             ``revocation.suspended``: it is suspended already
         :raises StoreError: as :meth:`revoke`
         """
-        with audited(self._store, "suspend", _label(which)), self._store.revocations.changing() as change:
+        with audited(self._store, "suspend", _label(which)), self._store.revocations.changing(request) as change:
             act = self._act(change, which, triple, self._against_suspending)
             until = self._rules.suspension_longest.value.after(act.now)
             change.add(_row(one, "certificate_hold", act.now, until) for one in act.certificates)
             return _done(change, "suspend", act.certificates, until=until.isoformat(), requested_by=requested_by)
 
     def resume(
-        self, which: Sequence[Which], *, triple: bool | None = None, requested_by: str | None = None
+        self,
+        which: Sequence[Which],
+        *,
+        triple: bool | None = None,
+        requested_by: str | None = None,
+        request: GrantedRequest | None = None,
     ) -> tuple[TakenBack, ...]:
         """End a suspension: the certificates are in force again and leave the CRL.
 
         :raises RevocationError: as :meth:`revoke`; ``revocation.not_suspended``
         :raises StoreError: as :meth:`revoke`
         """
-        with audited(self._store, "resume", _label(which)), self._store.revocations.changing() as change:
+        with audited(self._store, "resume", _label(which)), self._store.revocations.changing(request) as change:
             act = self._act(change, which, triple, _against_resuming)
             change.remove(one.serial for one in act.certificates)
             return _done(change, "resume", act.certificates, requested_by=requested_by)

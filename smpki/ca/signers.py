@@ -6,6 +6,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from smpki.ca.chain import chain_above
 from smpki.ca.store.records import StoredCertificate, serial_text
 from smpki.ca.store.store import Store
 from smpki.errors import RequestError, StoreError
@@ -29,7 +30,8 @@ class Signers:
     def find(self, signer: x509.Certificate, layer: Layer) -> StoredCertificate:
         """The stored certificate of a signer; in force now.
 
-        :raises RequestError: ``request.LAYER.signer.unknown``, ``.expired``, ``.revoked``, ``.suspended``, ``.purpose``
+        :raises RequestError: ``request.LAYER.signer.unknown``, ``.expired``, ``.revoked``, ``.suspended``,
+            ``.issuer_revoked``, ``.purpose``
         """
         try:
             stored = self._store.get(serial_text(signer.serial_number))
@@ -48,7 +50,11 @@ class Signers:
                 f"the signer's certificate is valid from {stored.not_before:%Y-%m-%d} to {stored.not_after:%Y-%m-%d}"
             )
             raise _refused(layer, "expired", message, "ask for a first package out of band")
-        for state in self._store.revocations.among([stored.serial]).values():
+        above = {one.serial for one in chain_above(self._store, stored)}
+        for state in self._store.revocations.among({stored.serial, *above}).values():
+            if state.serial in above:
+                message = f"a CA above the signer's certificate is revoked since {state.since:%Y-%m-%d}"
+                raise _refused(layer, "issuer_revoked", message, "ask for a first package out of band")
             rule = "revoked" if state.suspended_until is None else "suspended"
             message = f"the signer's certificate is {rule} since {state.since:%Y-%m-%d}"
             raise _refused(layer, rule, message, "use a certificate that is in force")

@@ -125,7 +125,7 @@ class TripleDesk:
         fresh: dict[int, Submission] = {}
         for index, package in packages.items():
             if certificates := known.get(package.digest.hex()):
-                outcomes[index] = Outcome(orders[index].name, "known", certificates)
+                outcomes[index] = _known(orders[index], certificates)
             else:
                 fresh[index] = package
         sound, unsound = _each(orders, fresh, lambda order, package: self._examine(order, package, now))
@@ -308,6 +308,16 @@ def _subject_key(submission: Submission) -> str:
         return DistinguishedName.from_x509(submission.package.subject).key()
     except SmpkiError:
         return ""  # the lint refuses it in a moment, with the reason
+
+
+def _known(order: Order, certificates: tuple[StoredCertificate, ...]) -> Outcome:
+    """The package was granted before: the same certificates, if that is the role that is asked for now."""
+    granted = certificates[0].kind
+    if order.role in (None, granted):
+        return Outcome(order.name, "known", certificates)
+    message = f"the package was granted before, for a {granted} and not a {order.role}"
+    hint = "leave --role out, or bring a package with other keys"
+    return _refused(order, IssuingError("issuing.package.other_role", message, where="role", hint=hint))
 
 
 def _refused(order: Order, error: SmpkiError) -> Outcome:

@@ -20,7 +20,7 @@ def open_envelope(data: bytes, limit: int, *content_types: str) -> tuple[str, by
     if len(data) > limit:
         raise RequestError(
             "request.size",
-            f"the package has {len(data)} octets; {limit} are read at most",
+            f"the package has more than the {limit} octets that are read at most",
             where="package",
             hint="send one package at a time; one of three requests takes about 2,000",
         )

@@ -280,11 +280,11 @@ def test_the_example_at_the_command_line(new_offices: Any, tmp_path: Path) -> No
 
     other = tmp_path / "other.yaml"
     other.write_text(TEXT.replace("hash: sha512", "hash: sha384", 1))
-    refused = office.run("ceremony", "run", other, "--out", out, "--json")
+    refused = office.run("ceremony", "run", "--yes", other, "--out", out, "--json")
     assert (refused["exit"], json.loads(refused["out"])["error"]["code"]) == (1, "ceremony.differs")
     assert not office.folder.exists() and not out.exists()
 
-    done = office.run("ceremony", "run", EXAMPLE, "--out", out, "--json")
+    done = office.run("ceremony", "run", "--yes", EXAMPLE, "--out", out, "--json")
     assert done["exit"] == 0, done["out"] + done["err"]
     answer = json.loads(done["out"])
     assert answer["complete"]
@@ -298,7 +298,7 @@ def test_the_example_at_the_command_line(new_offices: Any, tmp_path: Path) -> No
         verified = subprocess.run(["openssl", "dgst", *command.split()], cwd=out, capture_output=True, text=True)
         assert verified.stdout == "Verified OK\n", verified.stderr
 
-    again = office.run("ceremony", "run", EXAMPLE, "--out", tmp_path / "again", "--json")
+    again = office.run("ceremony", "run", "--yes", EXAMPLE, "--out", tmp_path / "again", "--json")
     assert json.loads(again["out"])["error"]["code"] == "ceremony.differs"
     assert not (tmp_path / "again").exists()
     *_, held, refusal = office.tables()["audit"]
@@ -315,6 +315,6 @@ def test_an_earlier_protocol_is_not_overwritten(new_offices: Any, tmp_path: Path
     office = new_offices()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "protocol.txt").write_text("of another ceremony")
-    refused = office.run("ceremony", "run", EXAMPLE, "--out", tmp_path / "out", "--json")
+    refused = office.run("ceremony", "run", "--yes", EXAMPLE, "--out", tmp_path / "out", "--json")
     assert json.loads(refused["out"])["error"]["code"] == "ceremony.folder"
     assert not office.folder.exists()

@@ -325,3 +325,49 @@ def test_a_refusal_leaves_one_entry_in_the_audit_and_nothing_else(town: Town) ->
     assert len(after["audit"]) == len(before["audit"]) + 2
     for name in before.keys() - {"audit", "audit_head"}:
         assert after[name] == before[name]
+
+
+# The same again
+
+
+def test_a_kept_request_to_resume_lifts_no_later_suspension(town: Town) -> None:
+    administrator = town.settle("Eins.GWA")
+    wirk = town.gateway(administrator, "Eins.GWA", 1)
+    hold, resume = (take_back(wirk, administrator, reason) for reason in ("certificate_hold", "remove_from_crl"))
+    assert not town.process(hold).known
+    assert town.process(hold).known
+    assert not town.process(resume).known
+    assert town.process(hold).known
+    assert town.states(wirk) == {"valid"}
+    town.process(take_back(wirk, administrator, "certificate_hold"))
+    assert town.process(resume).known
+    assert town.states(wirk) == {"certificate_hold"}
+
+
+def test_a_kept_handover_takes_no_gateway_away(town: Town) -> None:
+    first, second = town.settle("Eins.GWA"), town.settle("Zwei.GWA")
+    town.gateway(first, "Eins.GWA", 1)
+    handover = build_device_admin_update([GATEWAY], "Zwei.GWA", first.signer)
+    town.process(handover)
+    town.process(build_device_admin_update([GATEWAY], "Eins.GWA", second.signer))
+    assert town.process(handover).known
+    with refused("request.device_admin.administrator"):
+        town.process(build_device_admin_update([GATEWAY], "Eins.GWA", second.signer))
+
+
+def test_nobody_signs_under_a_revoked_sub_ca(town: Town) -> None:
+    person = town.settle("Eins.EMT", "9900000000001")
+    near_its_end(town)
+    with town.workshop.open() as pki:
+        (sub_ca,) = pki.store.authorities(kind="sub-ca")
+        pki.revocations.revoke([sub_ca.serial], "ca_compromise")
+    with refused("request.signature.signer.issuer_revoked"):
+        town.process(take_back(person, person, "superseded"))
+
+
+def test_a_package_that_was_granted_is_not_answered_in_another_role(town: Town) -> None:
+    package = build_initial_package(town.subject("Eins.EMT", "9900000000001").to_x509(), new_keys(), CONTACT)
+    town.issue(package)
+    assert town.issue(package, role="emt").state == "known"
+    with refused("issuing.package.other_role"):
+        town.issue(package, role="gwa")

@@ -175,7 +175,16 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["issue-sub-ca", "--name", "Extern", "--request", str(requests), "--out", str(tmp_path)],
         ["sub-ca", "install", str(bundle), *sub_ca],
         ["ceremony", "check", ceremony, "--home", str(tmp_path / "ceremony")],
-        ["ceremony", "run", ceremony, "--home", str(tmp_path / "ceremony"), "--out", str(tmp_path / "protocol")],
+        [
+            "ceremony",
+            "run",
+            "--yes",
+            ceremony,
+            "--home",
+            str(tmp_path / "ceremony"),
+            "--out",
+            str(tmp_path / "protocol"),
+        ],
     )
     administrator = tmp_path / "administrator"
     signed = ["--signer", str(administrator), "--out", str(tmp_path / "signed.der")]

@@ -130,20 +130,28 @@ class Lists(ABC):
     ) -> Page:
         """One page of certificates in the order in which they were issued, without their bytes.
 
-        :param after: ``Page.next`` of the page before
+        :param after: ``Page.next`` of the page before: the serial number it ended with
         :param cn: the subject's common name, whole
+        :raises StoreError: ``store.serial.unknown`` for ``after``
         """
         query = select(_C.id, *_LISTED).order_by(_C.id).limit(limit + 1)
         query = query.where(*_filters(kind=kind, purpose=purpose, subject_cn=cn, issuer_serial=issuer_serial))
         if after is not None:
-            query = query.where(_C.id > int(after))
+            query = query.where(_C.id > self._place_of(after))
         if expires_before is not None:
             query = query.where(_C.not_after < expires_before)
         with self._reading() as connection:
             rows = connection.execute(query).all()
         names = [column.name for column in _LISTED]
         found = tuple(ListedCertificate(**dict(zip(names, row[1:], strict=True))) for row in rows[:limit])
-        return Page(certificates=found, next=str(rows[limit - 1][0]) if len(rows) > limit else None)
+        return Page(certificates=found, next=found[-1].serial if len(rows) > limit else None)
+
+    def _place_of(self, serial: str) -> int:
+        with self._reading() as connection:
+            place = connection.execute(select(_C.id).where(_C.serial == serial)).scalar()
+        if place is None:
+            raise _unknown(serial)
+        return int(place)
 
     def standings(self, subject_keys: Collection[str], at: datetime) -> Mapping[tuple[str, str], Standing]:
         """How subjects stand in each kind of certificate.

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, Executable, bindparam, delete, insert
 
 from smpki.ca.store.audit import AuditChain, AuditTransaction
 from smpki.ca.store.lists import Lists
-from smpki.ca.store.records import AuditEntry, StoredCertificate
-from smpki.ca.store.tables import revocation
+from smpki.ca.store.records import AuditEntry, GrantedRequest, StoredCertificate
+from smpki.ca.store.tables import request, revocation
 from smpki.db.engine import reading
 from smpki.db.types import UtcTime
 from smpki.errors import IssuingError
@@ -63,13 +63,16 @@ class Revocations:
             return revoked_among(connection, serials)
 
     @contextmanager
-    def changing(self) -> Iterator["RevocationChange"]:
+    def changing(self, acted_upon: GrantedRequest | None = None) -> Iterator["RevocationChange"]:
         """One transaction that changes what is revoked, with every other writer kept out.
 
+        :param acted_upon: a signed request, to be remembered; one that is known conflicts
         :raises StoreError: the database or the audit head refused; nothing is changed
         :raises AuditError: the audit chain does not hold; likewise
         """
         with self._chain.transaction(self._engine) as transaction:
+            if acted_upon is not None:
+                remember(transaction.connection, acted_upon)
             yield RevocationChange(transaction)
 
 
@@ -126,6 +129,11 @@ def refuse_revoked_issuers(connection: Connection, issuers: Iterable[str | None]
             where=one.serial,
             hint="a CA whose certificate is revoked issues nothing: let another one issue",
         )
+
+
+def remember(connection: Connection, acted_upon: GrantedRequest) -> None:
+    """Remember a signed request, so that whoever keeps a copy of it can't have it acted upon again."""
+    connection.execute(insert(request), asdict(acted_upon))
 
 
 def supersede(connection: Connection, old: Iterable[StoredCertificate], now: datetime) -> None:

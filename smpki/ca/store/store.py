@@ -21,7 +21,14 @@ from smpki.ca.store.records import (
     Participant,
     StoredCertificate,
 )
-from smpki.ca.store.revocations import Revocation, Revocations, refuse_revoked_issuers, revoked_among, supersede
+from smpki.ca.store.revocations import (
+    Revocation,
+    Revocations,
+    refuse_revoked_issuers,
+    remember,
+    revoked_among,
+    supersede,
+)
 from smpki.ca.store.tables import certificate, intent, participant, request
 from smpki.db.engine import reading, writing
 from smpki.errors import StoreError
@@ -206,13 +213,17 @@ class Store(Lists):
             self._owner.forget(owner)
         return found
 
-    def hand_over(self, gateways: Collection[str], new_admin: str, audit: AuditEntry) -> None:
+    def hand_over(
+        self, gateways: Collection[str], new_admin: str, acted_upon: GrantedRequest, audit: AuditEntry
+    ) -> None:
         """Put gateways into the charge of another administrator (UpdateDeviceAdmin).
 
         :param gateways: their ``subject_key``
         :param new_admin: CN of the administrator
+        :param acted_upon: the signed request, which is remembered; one that is known conflicts
         """
         with self._chain.transaction(self._engine) as transaction:
+            remember(transaction.connection, acted_upon)
             of_gateway = (participant.c.subject_key == bindparam("gateway"), participant.c.role == "smgw-w")
             change = update(participant).where(*of_gateway)
             rows = [{"gateway": gateway, "admin": new_admin} for gateway in gateways]

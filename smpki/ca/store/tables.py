@@ -20,7 +20,7 @@ def _index_where(name: str, *columns: str | TextClause, where: str, unique: bool
 
 
 class RequestRow(SQLModel, table=True):
-    """A request package that was granted, by the SHA-256 of its bytes: the same package is granted once."""
+    """A request that was granted or acted upon, by what identifies it: the same one is granted once."""
 
     __tablename__ = "request"
 

@@ -377,8 +377,8 @@ def test_nothing_on_the_hot_path_reads_whole_tables(
     store.latest("emt", "cn=a.emt", "tls")
     store.authorities(cn="Test.CA")
     store.find(one.certificates[0].serial[:6])
-    store.page(kind="emt", after="0")
-    store.page(cn="A.EMT", after="0")
+    store.page(kind="emt", after=one.certificates[0].serial)
+    store.page(cn="A.EMT", after=one.certificates[0].serial)
     store.page(issuer_serial="00", after="0")
     store.open_intents()
     plans = []

@@ -379,7 +379,7 @@ def test_nothing_on_the_hot_path_reads_whole_tables(
     store.find(one.certificates[0].serial[:6])
     store.page(kind="emt", after=one.certificates[0].serial)
     store.page(cn="A.EMT", after=one.certificates[0].serial)
-    store.page(issuer_serial="00", after="0")
+    store.page(issuer_serial="00", after=one.certificates[0].serial)
     store.open_intents()
     plans = []
     with reading(store._engine) as connection:

@@ -1,14 +1,11 @@
 """Signed requests that take certificates back or hand gateways over (TR-03129-4: CertificateRevocationRequest,
 UpdateDeviceAdmin)."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.ca.audited import audited
 from smpki.ca.revocation import RevocationDesk, TakenBack
@@ -22,7 +19,7 @@ from smpki.policy.reasons import AnyReason
 from smpki.requests.any_request import read_request
 from smpki.requests.device_admin import DeviceAdminUpdate
 from smpki.requests.revocation import RevocationItem, RevocationRequest
-from smpki.requests.signature import Layer, Signature
+from smpki.requests.signature import Layer
 from smpki.requests.submission import read_submission
 
 
@@ -79,7 +76,7 @@ class ProcessingDesk:
                     "request.kind", "this is a request package", where="package", hint="give it to smpki issue"
                 )
             request.signature.verify()
-            digest = _digest(request.signature)
+            digest = request.signature.digest.hex()
             if self._store.package(digest) is not None:
                 name_of_sender = DistinguishedName.from_x509(request.signature.signer.subject).common_name
                 return Processed(name_of_sender, known=True)
@@ -161,17 +158,6 @@ class ProcessingDesk:
         )
         self._store.hand_over(gateways, update.new_admin, acted_upon, entry)
         return Processed(sender.subject_cn, handed_over=update.gateways, new_admin=update.new_admin)
-
-
-def _digest(signature: Signature) -> str:
-    """What identifies a signed request: content, signer, and the random half of the signature.
-
-    Of an ECDSA signature (r, s) everybody can make another one with the same r, so s must not count; and an honest
-    sender who asks for the same again signs anew, with another r.
-    """
-    r, _ = decode_dss_signature(signature.signed_data.signature)
-    signer = signature.signer.public_bytes(Encoding.DER)
-    return hashlib.sha256(signature.signed_data.signed + signer + r.to_bytes(66, "big")).hexdigest()
 
 
 def _one_reason(request: RevocationRequest) -> AnyReason:

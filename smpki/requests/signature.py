@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from smpki.asn1 import der
 from smpki.asn1.algorithms import SIGNATURE_IDENTIFIERS
 from smpki.asn1.der import DerError
 from smpki.asn1.signed_data import SignedData, SignedDataError, build_signed_data, read_signed_data
@@ -62,9 +64,13 @@ class Signature:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over what is signed, by whom, and the signature: not over what else is enclosed."""
+        """SHA-256 over what is signed, by whom, and the random half of the signature: not over what else is enclosed.
+
+        Of an ECDSA signature (r, s) everybody can make another one with the same r, so s does not count. An honest
+        sender who asks for the same again signs anew, with another r.
+        """
         signer = self.signer.public_bytes(Encoding.DER)
-        return hashlib.sha256(self.signed_data.signed + signer + self.signed_data.signature).digest()
+        return hashlib.sha256(self.signed_data.signed + signer + _random_half(self.signed_data.signature)).digest()
 
     def verify(self) -> None:
         """Verify that the signer's key has signed the content (RFC 5652 section 5.6).
@@ -128,6 +134,14 @@ def sign(content_type: str, content: bytes, signer: Signer, layer: Layer, hash: 
     data = build_signed_data(content_type, content, signer.key, _key_id(certificate) or b"", enclosed, hash)
     read_signature(data, layer).verify()
     return data
+
+
+def _random_half(signature: bytes) -> bytes:
+    try:
+        r, _ = decode_dss_signature(signature)
+    except ValueError:
+        return signature  # no ECDSA-Sig-Value, so it will not hold
+    return der.encode_integer(r)
 
 
 def _read_certificate(encoded: bytes, layer: Layer) -> x509.Certificate:

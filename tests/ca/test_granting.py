@@ -1,12 +1,13 @@
 """Signed packages at the counter: renewals, authorised gateways, requests to take back and to hand over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from smpki.errors import SmpkiError
 from smpki.policy.names import DistinguishedName
@@ -14,7 +15,7 @@ from smpki.requests.build import RequestedNames, build_initial_package
 from smpki.requests.build_signed import build_authorised_package, build_renewal_package
 from smpki.requests.device_admin import build_device_admin_update
 from smpki.requests.keys import KeyTriple, Signer
-from smpki.requests.revocation import RevocationItem, build_revocation_request
+from smpki.requests.revocation import RevocationItem, build_revocation_request, read_revocation_request
 
 CONTACT = RequestedNames("post@firma.example", "https://firma.example/", ("ws.firma.example",))
 GATEWAY = "EABC0012345678.SMGW"
@@ -371,3 +372,16 @@ def test_a_package_that_was_granted_is_not_answered_in_another_role(town: Town) 
     assert town.issue(package, role="emt").state == "known"
     with refused("issuing.package.other_role"):
         town.issue(package, role="gwa")
+
+
+def test_the_same_signature_in_its_other_form_is_the_same_request(town: Town) -> None:
+    person = town.settle("Eins.EMT", "9900000000001")
+    signed = read_revocation_request(take_back(person, person, "superseded")).signature
+    r, s = decode_dss_signature(signed.signed_data.signature)
+    order = 0xA9FB57DBA1EEA9BC3E660A909D838D718C397AA3B561A6F7901E0E82974856A7  # of brainpoolP256r1, RFC 5639
+    turned = replace(signed.signed_data, signature=encode_dss_signature(r, order - s))
+    other_form = replace(signed, signed_data=turned)
+    other_form.verify()
+    assert turned.signature != signed.signed_data.signature
+    assert other_form.digest == signed.digest
+    assert read_revocation_request(take_back(person, person, "superseded")).signature.digest != signed.digest

@@ -18,7 +18,7 @@ from smpki.policy.model import CertificateType, EnvironmentName, Policy
 from smpki.policy.names import DistinguishedName
 from smpki.requests.model import RequestPackage
 from smpki.requests.signature import Layer
-from smpki.requests.submission import Submission, verify_submission
+from smpki.requests.submission import Submission
 
 _AUTHORISERS = {CertificateType.SMGW_G: CertificateType.GWH, CertificateType.SMGW_W: CertificateType.GWA}
 
@@ -75,8 +75,8 @@ class Examiner:
         """See who asks, whether names and keys are within the policy, and whether the signatures are those of the
         entitled.
 
-        The signatures are not verified here: :func:`verify` is the dearer half, and comes when nothing else speaks
-        against the package.
+        The signatures are not verified here: :func:`~smpki.requests.submission.verify_submission` is the dearer half,
+        and comes when nothing else speaks against the package.
 
         :param role: the certificate type to issue; ``None``: what the subject's CN says
         :param again: the operator wants a further triple
@@ -221,15 +221,6 @@ class Examiner:
         if first == 0 or standing.highest is None:
             return first
         return standing.highest + 1
-
-
-def verify(examined: Examined) -> None:
-    """Verify the proofs of possession and every signature of the package.
-
-    :raises RequestError: ``request.proof_of_possession.*``, ``request.outer_signature.*``,
-        ``request.authorisation.*``
-    """
-    verify_submission(examined.submission)
 
 
 def _extended(

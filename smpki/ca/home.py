@@ -1,7 +1,6 @@
 """A PKI's folder: where its configuration, policy, secrets, token and database lie."""
 
 import os
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +127,12 @@ class Home:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.run_folder.mkdir(mode=0o700, exist_ok=True)
-            # the head is there as soon as anything was issued or refused
-            if self.settings_file.exists() and (self.audit_head_file.exists() or self.settings() == settings):
-                if self.settings() != settings:
-                    message = "the home was made with other settings"
-                    raise IssuingError("home.other", message, where=str(self.folder), hint="choose another --home")
+            before = self.settings() if self.settings_file.exists() else None
+            if before == settings:
                 return
+            if before is not None and self.audit_head_file.exists():  # it is there once the database is made
+                message = "the home was made with other settings"
+                raise IssuingError("home.other", message, where=str(self.folder), hint="choose another --home")
             _write(self.policy_file, policy_text)
             _write(self.settings_file, yaml.safe_dump(settings.model_dump(), sort_keys=False))
         except OSError as error:
@@ -154,7 +153,3 @@ def _write(file: Path, text: str) -> None:
 
 def _wrong(file: Path, message: str) -> IssuingError:
     return IssuingError("home.settings", message, where=str(file), hint="restore the file from a backup")
-
-
-Environ = MutableMapping[str, str]
-"""The process environment, as the composition root hands it in."""

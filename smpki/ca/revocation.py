@@ -98,7 +98,7 @@ class RevocationDesk:
             act = self._act(change, which, triple, _against_revoking)
             suspended = [one.serial for one in act.certificates if one.serial in act.states]
             change.revoke_suspended(suspended, known)
-            change.add(_row(one, known, act.now) for one in act.certificates if one.serial not in act.states)
+            change.add(Revocation.of(one, known, act.now) for one in act.certificates if one.serial not in act.states)
             return _done(change, "revoke", act.certificates, reason=known, requested_by=requested_by)
 
     def suspend(
@@ -118,7 +118,7 @@ class RevocationDesk:
         with audited(self._store, "suspend", _label(which)), self._store.revocations.changing(request) as change:
             act = self._act(change, which, triple, self._against_suspending)
             until = self._rules.suspension_longest.value.after(act.now)
-            change.add(_row(one, "certificate_hold", act.now, until) for one in act.certificates)
+            change.add(Revocation.of(one, "certificate_hold", act.now, until) for one in act.certificates)
             return _done(change, "suspend", act.certificates, until=until.isoformat(), requested_by=requested_by)
 
     def resume(
@@ -294,18 +294,6 @@ def _against_resuming(one: StoredCertificate, state: Revocation | None) -> Revoc
             "revocation.not_suspended", "it is not suspended", where=one.serial, hint="see smpki show"
         )
     return _revoked(state) if state.suspended_until is None else None
-
-
-def _row(one: StoredCertificate, reason: Reason, now: datetime, until: datetime | None = None) -> Revocation:
-    return Revocation(
-        serial=one.serial,
-        issuer_serial=one.issuer_serial or "",
-        kind=one.kind,
-        not_after=one.not_after,
-        since=now.replace(microsecond=0),
-        reason=reason,
-        suspended_until=until,
-    )
 
 
 def _done(

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from cryptography import x509
 
-from smpki.ca.examiner import Examined, Examiner, verify
+from smpki.ca.examiner import Examined, Examiner
 from smpki.ca.issuer import Issuer
 from smpki.ca.permit import Permit, Preparer
 from smpki.ca.profile import Plan
@@ -20,7 +20,7 @@ from smpki.policy.decide import key_use_end, validity
 from smpki.policy.model import CertificateType, EnvironmentName, Policy
 from smpki.policy.names import DistinguishedName
 from smpki.requests.model import CertificateRequest, RequestPackage
-from smpki.requests.submission import Submission, read_submission
+from smpki.requests.submission import Submission, read_submission, verify_submission
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -148,7 +148,7 @@ class TripleDesk:
                 }
             ((index, grant),) = grants.items()
             if certificates := self._store.issued_for(grant.examined.digest):  # it was faster with this very package
-                return {index: Outcome(grant.order.name, "known", certificates)}
+                return {index: _known(grant.order, certificates)}
             return {index: _refused(grant.order, error)}
         except TokenError as error:
             return {index: _refused(grant.order, error) for index, grant in grants.items()}
@@ -261,7 +261,7 @@ def _read(order: Order) -> Submission:
 
 
 def _verified(order: Order, examined: Examined) -> Examined:
-    verify(examined)
+    verify_submission(examined.submission)
     return examined
 
 

@@ -6,7 +6,6 @@ bytes: issuers are known to switch between PrintableString and UTF8String from o
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -240,11 +239,6 @@ class CommonName:
 
     def __str__(self) -> str:
         return ".".join(part for part in (self.stem, self.scheme, self.extension) if part is not None)
-
-
-def short_names(oids: Iterable[x509.ObjectIdentifier]) -> tuple[str, ...]:
-    """The short names of attribute identifiers; dotted where the scheme has none."""
-    return tuple(_SHORT.get(oid, oid.dotted_string) for oid in oids)
 
 
 def _refused(part: str, message: str, hint: str = "see the name scheme: smpki policy show") -> PolicyError:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Executable, bindparam, delete, insert
 
 from smpki.ca.store.audit import AuditChain, AuditTransaction
 from smpki.ca.store.lists import Lists
-from smpki.ca.store.records import AuditEntry, GrantedRequest, StoredCertificate
+from smpki.ca.store.records import AuditEntry, GrantedRequest, ListedCertificate, StoredCertificate
 from smpki.ca.store.tables import request, revocation
 from smpki.db.engine import reading
 from smpki.db.types import UtcTime
@@ -44,6 +44,21 @@ class Revocation:
     since: datetime
     reason: str
     suspended_until: datetime | None = None
+
+    @classmethod
+    def of(
+        cls, certificate: ListedCertificate, reason: str, now: datetime, suspended_until: datetime | None = None
+    ) -> "Revocation":
+        """The revocation of a certificate from now on, or its suspension."""
+        return cls(
+            serial=certificate.serial,
+            issuer_serial=certificate.issuer_serial or "",
+            kind=certificate.kind,
+            not_after=certificate.not_after,
+            since=now.replace(microsecond=0),
+            reason=reason,
+            suspended_until=suspended_until,
+        )
 
 
 class Revocations:
@@ -143,18 +158,7 @@ def supersede(connection: Connection, old: Iterable[StoredCertificate], now: dat
     suspended = [serial for serial, state in states.items() if state.suspended_until is not None]
     if suspended:
         connection.execute(_REVOKE_FOR_GOOD, [{"this": serial, "new_reason": "superseded"} for serial in suspended])
-    fresh = [
-        Revocation(
-            serial=one.serial,
-            issuer_serial=one.issuer_serial or "",
-            kind=one.kind,
-            not_after=one.not_after,
-            since=now.replace(microsecond=0),
-            reason="superseded",
-        )
-        for one in found.values()
-        if one.serial not in states
-    ]
+    fresh = [Revocation.of(one, "superseded", now) for one in found.values() if one.serial not in states]
     if fresh:
         connection.execute(_INSERT, [asdict(one) for one in fresh])
 

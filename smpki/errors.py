@@ -7,6 +7,8 @@
     ├── StoreError      the database: unreachable, read-only, full, of another version
     ├── AuditError      the audit chain: an entry changed, missing or swapped, a cut tail
     ├── TrustError      a question about a chain that can't be asked so
+    ├── TlsError        a TLS connection that may not be, or that failed; its alert is with the peer
+    ├── GatewayError    what reaches or leaves a gateway: a message, wake-up, telegram or slot that is not right
     ├── RevocationError the CA refuses to take a certificate back: it is not ours, expired, revoked already
     └── IssuingError    the CA refuses: unknown or expired issuer, key past its use, lint findings, a second triple
 
@@ -73,6 +75,14 @@ class AuditError(SmpkiError):
 
 class TrustError(SmpkiError):
     """A question about a chain that can't be asked so; what a chain lacks is in the verdict, not in an error."""
+
+
+class TlsError(SmpkiError):
+    """A TLS connection that may not be made, or that failed."""
+
+
+class GatewayError(SmpkiError):
+    """What a gateway or its partner refuses: a message, a wake-up, a telegram, a slot of the security module."""
 
 
 class RevocationError(SmpkiError):

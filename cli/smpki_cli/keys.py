@@ -3,8 +3,8 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 
 from smpki.errors import SmpkiError
 from smpki_cli.common import surroundings
+from smpki_cli.token_key import given_password, open_token
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -92,14 +93,11 @@ class Keys:
         return self.encrypt or given is not None or any(os.environ.get(name) for name in named)
 
     def _password(self, question: str, *, confirm: bool = False) -> "Password | None":
-        """From --password-file, SMPKI_KEY_PASSWORD_FILE, SMPKI_KEY_PASSWORD or the terminal, in this order."""
-        from smpki.participant.password import Password, read_password
+        """As :func:`given_password`, or from the terminal."""
+        from smpki.participant.password import Password
 
-        named = os.environ.get("SMPKI_KEY_PASSWORD_FILE")
-        if file := self.password_file or (Path(named) if named else None):
-            return read_password(file)
-        if value := os.environ.get("SMPKI_KEY_PASSWORD"):
-            return Password(value)
+        if given := given_password(self.password_file):
+            return given
         if self._asked is None and sys.stdin.isatty():
             self._asked = Password(click.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True))
         return self._asked
@@ -138,7 +136,7 @@ def with_keys(*, new: bool = False, signer: bool = False) -> Callable[[Callable[
             key: Path | None = None,
             **parameters: Any,
         ) -> None:
-            with _open_token(home, module, token) as opened:
+            with open_token(home, module, token, None) if token is not None else nullcontext() as opened:
                 function(home=home, keys=Keys(opened, key_label, key, password_file, encrypt), **parameters)
 
         for option in reversed(options):
@@ -163,35 +161,3 @@ def now_for(certificate: "x509.Certificate", policy: "Policy") -> datetime:
     from smpki.policy.lint.classify import environment_of
 
     return now_in(environment_of(certificate.subject, policy) or "production")
-
-
-@contextmanager
-def _open_token(home: "Home", module: str | None, label: str | None) -> "Iterator[Token | None]":
-    """The participant's token; the PIN comes from SMPKI_PIN_FILE, SMPKI_PIN or a prompt.
-
-    It is not the PKI's own: of SoftHSM's, the one that SOFTHSM2_CONF says.
-    """
-    if label is None:
-        yield None
-        return
-    from smpki.hsm.pin import read_pin
-    from smpki.hsm.token import Token
-
-    def ask() -> str:
-        answer: str = click.prompt("PIN of the token", hide_input=True, err=True)
-        return answer
-
-    named = os.environ.get("SMPKI_PIN_FILE")
-    pin = read_pin(
-        file=Path(named) if named else None,
-        value=os.environ.get("SMPKI_PIN"),
-        prompt=ask if sys.stdin.isatty() else None,
-    )
-    try:
-        home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"can't be made: {error.strerror}"
-        hint = "the token's lock is here; choose another --home"
-        raise SmpkiError("home.unwritable", message, where=str(home.folder), hint=hint) from None
-    with Token.open(module, label, pin, lock=home.token_lock) as token:
-        yield token

@@ -40,28 +40,33 @@ class LoadedModule:
         """The module's own version, such as ``2.6``; the proxy gives p11-kit's."""
         return "{}.{}".format(*self._lib.library_version)
 
-    def find(self, label: str) -> pkcs11.Token:
+    def find(self, label: str | None) -> pkcs11.Token:
         """The token with this label.
 
+        :param label: ``None``: the only token that users log in to
         :raises TokenError: ``token.missing``, ``token.ambiguous``, or the vendor's
         """
         try:
             with self.lock:
-                found = list(self._lib.get_tokens(token_label=label))
+                flags = None if label is not None else pkcs11.TokenFlag.USER_PIN_INITIALIZED
+                found = list(self._lib.get_tokens(token_label=label, token_flags=flags))
         except pkcs11.PKCS11Error as error:
-            raise refusal(error, "look for the token", label) from None
+            raise refusal(error, "look for the token", label or "") from None
         if not found:
             raise TokenError(
                 "token.missing",
-                f"the PKCS#11 module {self.choice.path} has no token with this label",
-                where=label,
+                f"the PKCS#11 module {self.choice.path} has no token" + (" with this label" if label else ""),
+                where=label or "",
                 hint="check the label; SoftHSM needs SOFTHSM2_CONF, and sees no token that was made while it is in use",
             )
+        if len(found) > 1 and label is None:
+            names = ", ".join(repr(token.label) for token in found)
+            raise TokenError("token.ambiguous", f"there are several tokens: {names}", hint="say which by its label")
         if len(found) > 1:
             raise TokenError(
                 "token.ambiguous",
                 f"{len(found)} tokens have this label",
-                where=label,
+                where=label or "",
                 hint="give the token that you mean a label of its own",
             )
         return found[0]

@@ -89,11 +89,11 @@ class Token:
         self._open = True
 
     @classmethod
-    def open(cls, module: str | None, label: str, pin: Pin, *, lock: Path) -> Self:
+    def open(cls, module: str | None, label: str | None, pin: Pin, *, lock: Path) -> Self:
         """Log in to a token.
 
         :param module: name or path of the PKCS#11 module, as :func:`smpki.hsm.module.find_module` takes it
-        :param label: the token's label
+        :param label: the token's label; ``None``: the only one that the module has
         :param pin: the user's PIN; it is not kept
         :param lock: a lock file that all processes share which use the token, on the file system of the token's files
             (:attr:`smpki.hsm.softhsm.SoftHsm.lock`)
@@ -335,7 +335,7 @@ class Token:
         )
 
 
-def _log_in(module: LoadedModule, label: str, pin: Pin) -> tuple[LoadedModule, pkcs11.Token]:
+def _log_in(module: LoadedModule, label: str | None, pin: Pin) -> tuple[LoadedModule, pkcs11.Token]:
     try:
         token = module.find(label)
         module.login(token, pin)

@@ -48,15 +48,18 @@ def write_keys(folder: Path, keys: KeyTriple, password: Password | None = None) 
     return files
 
 
-def read_key(file: Path, password: Callable[[], Password | None]) -> ec.EllipticCurvePrivateKey:
+def read_key(
+    file: Path, password: Callable[[], Password | None], *, exposed: Callable[[int], None] | None = None
+) -> ec.EllipticCurvePrivateKey:
     """Read a key.
 
     :param password: asked for when the file is encrypted; ``None`` where there is none
+    :param exposed: told the mode of a file that others can use; it is refused otherwise
     :raises SmpkiError: ``keys.missing``, ``keys.exposed``, ``keys.unreadable``, ``keys.password.missing``,
         ``keys.password.wrong``, and what ``password`` raises
     """
     try:
-        content = read_secret(file)
+        content = read_secret(file, exposed=exposed)
     except FileNotFoundError:
         raise _refused("missing", "there is no private key", file, "name the key's file, or the token") from None
     except ExposedError as error:

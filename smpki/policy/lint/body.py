@@ -10,6 +10,7 @@ from smpki.asn1 import der
 from smpki.policy.lint.finding import Finding, error
 from smpki.policy.model import CertificateType, Policy
 
+_AT = "tr-03109-4.a1"
 _GENERALIZED_TIME = 0x18
 _EXPLICIT_VERSION = 0xA0
 _FIRST_YEAR_OF_GENERALIZED_TIME = 2050
@@ -56,23 +57,29 @@ def split(data: bytes, at: int) -> list[bytes]:
     return found
 
 
-def serial_number_findings(certificate: x509.Certificate) -> Iterator[Finding]:
-    """Is the serial number positive, and of a length between what is random enough and what RFC 5280 allows?"""
+def serial_number_findings(certificate: x509.Certificate, at: str = _AT) -> Iterator[Finding]:
+    """Is the serial number positive, and of a length between what is random enough and what RFC 5280 allows?
+
+    :param at: document and clause that say so
+    """
     serial = certificate.serial_number
     octets = serial.bit_length() // 8 + 1
     if serial <= 0:
         yield error("rfc-5280.4_1_2_2.serial.not_positive", "the serial number is zero or negative")
     elif not 8 <= octets <= 20:
-        yield error("tr-03109-4.a1.serial.length", f"the serial number has {octets} octets, 8 to 20 may be")
+        yield error(f"{at}.serial.length", f"the serial number has {octets} octets, 8 to 20 may be")
 
 
-def body_findings(certificate: x509.Certificate, encoded: Encoded) -> Iterator[Finding]:
-    """Version, unique identifiers, order and encoding of times."""
+def body_findings(certificate: x509.Certificate, encoded: Encoded, at: str = _AT) -> Iterator[Finding]:
+    """Version, unique identifiers, order and encoding of times.
+
+    :param at: document and clause that speak of the first two
+    """
     if certificate.version is not x509.Version.v3:
-        yield error("tr-03109-4.a1.version.not_v3", f"the version is {certificate.version.name}")
+        yield error(f"{at}.version.not_v3", f"the version is {certificate.version.name}")
     for field in encoded.others:
         if field[0] in _UNIQUE_IDS:
-            yield error("tr-03109-4.a1.unique_id.forbidden", f"{_UNIQUE_IDS[field[0]]} is there")
+            yield error(f"{at}.unique_id.forbidden", f"{_UNIQUE_IDS[field[0]]} is there")
     not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not_before >= not_after:
         yield error("rfc-5280.4_1_2_5.validity.empty", f"notBefore {not_before} is not before notAfter {not_after}")

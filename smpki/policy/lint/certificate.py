@@ -1,23 +1,20 @@
 """Lint a certificate, signed or about to be."""
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from smpki.policy.lint.body import Encoded, body_findings, lifetime_findings, serial_number_findings
 from smpki.policy.lint.extensions import extension_findings, holder_extension_findings
-from smpki.policy.lint.finding import Finding, error
+from smpki.policy.lint.finding import Finding
 from smpki.policy.lint.issuer import facts_of, issuer_findings, unknown_issuer_findings
 from smpki.policy.lint.keys import encoding_findings, encoding_of, public_key_findings
+from smpki.policy.lint.reading import read
 from smpki.policy.lint.shared import part, with_extensions
 from smpki.policy.lint.subject import lint_subject
 from smpki.policy.lint.surroundings import Surroundings
 from smpki.policy.model import CertificateType, EnvironmentName, Policy, PurposeName
-from smpki.policy.text import visible
-
-T = TypeVar("T")
 
 _MOST_KNOWN = 100
 
@@ -104,17 +101,17 @@ class Linter:
         yield from lifetime_findings(certificate, kind, policy)
         if facts is not None and encoded.issuer == facts.name:
             yield from issuer_findings(certificate, None, facts, kind, policy)
-        elif (name := (yield from _read("rfc-5280.4_1_2_4.issuer", lambda: certificate.issuer))) is not None:
+        elif (name := (yield from read("rfc-5280.4_1_2_4.issuer", lambda: certificate.issuer))) is not None:
             if facts is None:
                 yield from unknown_issuer_findings(certificate, name, kind, policy, environment)
             else:
                 yield from issuer_findings(certificate, name, facts, kind, policy)
         yield from self._subject_findings(certificate, encoded.subject, kind)
-        key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
+        key = yield from read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
         if key is not None:
             yield from public_key_findings(key, kind, purpose, policy, certificate.not_valid_before_utc)
             yield from encoding_findings(key, encoded.public_key_info, purpose)
-        extensions = yield from _read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
+        extensions = yield from read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
         if extensions is not None:
             surroundings = Surroundings(policy, environment, key, facts.key_identifier if facts else None)
             yield from extension_findings(extensions, policy.profile(kind, purpose), surroundings)
@@ -131,10 +128,10 @@ class Linter:
         yield from serial_number_findings(certificate)
         yield from self._subject_findings(certificate, encoded.subject, kind)
         if key is None or encoding_of(key) != encoded.public_key_info:
-            key = yield from _read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
+            key = yield from read("rfc-5280.4_1_2_7.public_key", certificate.public_key)
             if key is not None:
                 yield from encoding_findings(key, encoded.public_key_info, purpose)
-        extensions = yield from _read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
+        extensions = yield from read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
         if extensions is not None:
             surroundings = Surroundings(self._policy, self._environment, key)
             yield from holder_extension_findings(extensions, self._policy.profile(kind, purpose), surroundings)
@@ -143,17 +140,8 @@ class Linter:
         self, certificate: x509.Certificate, encoded: bytes, kind: CertificateType
     ) -> Iterator[Finding]:
         if self._subject is None or self._subject[:2] != (kind, encoded):
-            name = yield from _read("rfc-5280.4_1_2_6.subject", lambda: certificate.subject)
+            name = yield from read("rfc-5280.4_1_2_6.subject", lambda: certificate.subject)
             if name is None:
                 return
             self._subject = kind, encoded, lint_subject(name, kind, self._policy, self._environment)
         yield from self._subject[2]
-
-
-def _read(at: str, read: Callable[[], T]) -> Generator[Finding, None, T | None]:
-    """The field, or a finding and ``None``: pyca parses lazily, so each field fails on its own."""
-    try:
-        return read()
-    except Exception as failed:  # pyca: ValueError, TypeError, DuplicateExtension and more; nothing else runs in here
-        yield error(f"{at}.unreadable", f"it can't be read: {visible(str(failed))}")
-        return None

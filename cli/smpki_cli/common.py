@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,6 +133,17 @@ def surroundings() -> "Surroundings":
             click.echo(message, err=True)
 
     return process_surroundings(ask if sys.stdin.isatty() else None, warn)
+
+
+def rfc3339(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Callback of an option that is a time: RFC 3339, with a time zone; ``None`` where it was not given."""
+    try:
+        given = datetime.fromisoformat(value) if value else None
+        if given is None or given.tzinfo is not None:
+            return given and given.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise click.BadParameter(f"{value!r} is no RFC 3339 time with a time zone, such as 2026-11-22T12:00:00Z")
 
 
 def read_file(path: Path, limit: int = 256 * 1024 * 1024) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smpki_cli.common import Output, command, printable, read_file, surroundings
+from smpki_cli.common import Output, command, printable, read_file, rfc3339, surroundings
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -19,21 +19,11 @@ _CAS = ("root", "link", "crl-signer", "tls-signer", "sub-ca")
 _ROLES = (*_CAS, "root-tls", "sub-ca-tls-root", "sub-ca-tls", "emt", "gwa", "gwh", "smgw-g", "smgw-w")
 
 
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if value else None
-        if moment is None or moment.tzinfo is not None:
-            return moment and moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise click.BadParameter(f"{value!r} is no RFC 3339 time with a time zone, such as 2026-11-22T12:00:00Z")
-
-
 @command("verify")
 @click.argument("certificates", metavar="CERT...", nargs=-1, required=True, type=_FILE)
 @click.option("--role", type=click.Choice(_ROLES), help="The certificate type that the holder must have.")
 @click.option("--use", type=click.Choice(["tls", "sig", "enc"]), help="What the key must be for.")
-@click.option("--at", callback=_moment, metavar="TIME", help="The moment in question (RFC 3339); now by default.")
+@click.option("--at", callback=rfc3339, metavar="TIME", help="The moment in question (RFC 3339); now by default.")
 @click.option("--crl", "crls", metavar="FILE", multiple=True, type=_FILE, help="A revocation list.")
 @click.option("--untrusted", metavar="FILE", multiple=True, type=_FILE, help="CAs, links, CRL signers for the chain.")
 @click.option("--trust", metavar="ROOT", multiple=True, type=_FILE, help="A trusted root, instead of this PKI's own.")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,22 +12,21 @@ import pkcs11
 from asn1crypto.core import OctetString
 from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
-from pkcs11.mechanisms import KDF, Mechanism
-from pkcs11.util.ec import encode_named_curve_parameters
+from pkcs11.mechanisms import Mechanism
 
-from smpki.asn1.curves import CURVE_OIDS, CURVES
+from smpki.asn1.curves import CURVES
 from smpki.errors import TokenError
+from smpki.hsm.ecdh import shared_secret
 from smpki.hsm.filelock import exclusive
 from smpki.hsm.key import KeyInfo, KeyUse, TokenKey
 from smpki.hsm.loading import LoadedModule, acquire
+from smpki.hsm.lookup import EC_PARAMS, private_keys, template
 from smpki.hsm.module import find_module
 from smpki.hsm.pin import Pin
 from smpki.hsm.sessions import Channel, Sessions
 
 __all__ = ["KeyInfo", "KeyUse", "Token", "TokenInfo", "TokenKey"]
 
-_EC_PARAMS = {name: encode_named_curve_parameters(oid) for name, oid in CURVE_OIDS.items()}
-_CURVE_NAMES = {parameters: name for name, parameters in _EC_PARAMS.items()}
 _NEEDED = {
     Mechanism.EC_KEY_PAIR_GEN: "CKM_EC_KEY_PAIR_GEN",
     Mechanism.ECDSA: "CKM_ECDSA",
@@ -84,7 +84,8 @@ class Token:
     def __init__(self, module: LoadedModule, token: pkcs11.Token, lock: Path) -> None:
         self._module = module
         self._token = token
-        self._lock = lock
+        self.lock = lock
+        """The lock file of all processes that use the token; on the file system of its files."""
         self._sessions = Sessions(module, token)
         self._open = True
 
@@ -136,9 +137,9 @@ class Token:
                 where=label,
                 hint=f"choose one of {', '.join(CURVES)} (BSI TR-03116-3 table 4)",
             )
-        with exclusive(self._lock), self._sessions.borrow("generate a key") as channel:
+        with exclusive(self.lock), self._sessions.borrow("generate a key") as channel:
             session = channel.session
-            if list(session.get_objects(_template(ObjectClass.PRIVATE_KEY, label, None))):
+            if list(session.get_objects(template(ObjectClass.PRIVATE_KEY, label, None))):
                 raise TokenError(
                     "token.key.exists",
                     "the token has a private key with this label",
@@ -147,7 +148,7 @@ class Token:
                 )
             key_id = session.generate_random(128)
             parameters = session.create_domain_parameters(
-                KeyType.EC, {Attribute.EC_PARAMS: _EC_PARAMS[curve.name]}, local=True
+                KeyType.EC, {Attribute.EC_PARAMS: EC_PARAMS[curve.name]}, local=True
             )
             _, private = parameters.generate_keypair(
                 id=key_id,
@@ -182,7 +183,7 @@ class Token:
         if label is None and key_id is None:
             raise TokenError("token.key.unspecified", "no key was named", where=self.label, hint="give label or key_id")
         with self._sessions.borrow("find a key") as channel:
-            found = list(_private_keys(channel, label=label, key_id=key_id))
+            found = list(private_keys(channel, label=label, key_id=key_id))
             if not found:
                 raise self._missing(label, key_id)
             if len(found) > 1:
@@ -203,7 +204,7 @@ class Token:
         """
         with self._sessions.borrow("list the keys") as channel:
             return tuple(
-                sorted((info for info, _ in _private_keys(channel)), key=lambda info: (info.label, info.key_id))
+                sorted((info for info, _ in private_keys(channel)), key=lambda info: (info.label, info.key_id))
             )
 
     def key_id(self, key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -219,7 +220,7 @@ class Token:
         :raises TokenError: ``token.key.foreign``, ``token.key.missing``, ``token.full``, or the vendor's
         """
         info = self._own(key)
-        with exclusive(self._lock), self._sessions.borrow("destroy a key") as channel:
+        with exclusive(self.lock), self._sessions.borrow("destroy a key") as channel:
             self._destroy(channel, info)
 
     def info(self) -> TokenInfo:
@@ -242,6 +243,17 @@ class Token:
             mechanisms={name: mechanism in offered for mechanism, name in _NEEDED.items()},
             key_count=len(self.keys()),
         )
+
+    @contextmanager
+    def channel(self, doing: str, *, changing: bool = False) -> Iterator[Channel]:
+        """A session for one operation, for what else of this package works on tokens.
+
+        :param doing: what the operation is, for the error
+        :param changing: it changes what the token holds: hold the lock
+        :raises TokenError: ``token.forked``, ``token.closed``, ``token.full``, ``token.lock.*``, or the vendor's
+        """
+        with exclusive(self.lock) if changing else nullcontext(), self._sessions.borrow(doing) as channel:
+            yield channel
 
     def close(self) -> None:
         """Log out and give the module back, after the operations under way; a second time does nothing."""
@@ -271,20 +283,7 @@ class Token:
     def derive(self, key: KeyInfo, point: bytes) -> bytes:
         """For :class:`TokenKey`: the ECDH shared secret with an uncompressed point."""
         with self._sessions.borrow("derive") as channel:
-            # a short-lived object of the session, readable because the key-derivation functions are ours
-            secret = self._private(channel, key).derive_key(
-                KeyType.GENERIC_SECRET,
-                len(point) // 2 * 8,
-                capabilities=0,
-                mechanism=Mechanism.ECDH1_DERIVE,
-                mechanism_param=(KDF.NULL, None, point),
-                template={Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True},
-            )
-            try:
-                value: bytes = secret[Attribute.VALUE]
-                return value
-            finally:
-                secret.destroy()
+            return shared_secret(self._private(channel, key), point)
 
     def _own(self, key: ec.EllipticCurvePrivateKey) -> KeyInfo:
         if not isinstance(key, TokenKey) or key.owner is not self:
@@ -295,14 +294,14 @@ class Token:
 
     def _private(self, channel: Channel, info: KeyInfo) -> Any:
         if info not in channel.keys:
-            channel.keys.update(_private_keys(channel, label=info.label, key_id=info.key_id))
+            channel.keys.update(private_keys(channel, label=info.label, key_id=info.key_id))
         try:
             return channel.keys[info]
         except KeyError:
             raise self._missing(info.label, info.key_id) from None
 
     def _token_key(self, channel: Channel, info: KeyInfo) -> TokenKey:
-        halves = list(channel.session.get_objects(_template(ObjectClass.PUBLIC_KEY, info.label, info.key_id)))
+        halves = list(channel.session.get_objects(template(ObjectClass.PUBLIC_KEY, info.label, info.key_id)))
         try:
             (public,) = halves
             point = OctetString.load(public[Attribute.EC_POINT]).native
@@ -316,10 +315,10 @@ class Token:
             ) from None
 
     def _destroy(self, channel: Channel, info: KeyInfo) -> None:
-        private = list(channel.session.get_objects(_template(ObjectClass.PRIVATE_KEY, info.label, info.key_id)))
+        private = list(channel.session.get_objects(template(ObjectClass.PRIVATE_KEY, info.label, info.key_id)))
         if not private:
             raise self._missing(info.label, info.key_id)
-        public = list(channel.session.get_objects(_template(ObjectClass.PUBLIC_KEY, info.label, info.key_id)))
+        public = list(channel.session.get_objects(template(ObjectClass.PUBLIC_KEY, info.label, info.key_id)))
         try:
             for half in private + public:
                 half.destroy()
@@ -343,34 +342,6 @@ def _log_in(module: LoadedModule, label: str | None, pin: Pin) -> tuple[LoadedMo
         module.release()
         raise
     return module, token
-
-
-def _private_keys(
-    channel: Channel, *, label: str | None = None, key_id: bytes | None = None
-) -> Iterator[tuple[KeyInfo, Any]]:
-    """The usable private keys, with their handles."""
-    for private in list(channel.session.get_objects(_template(ObjectClass.PRIVATE_KEY, label, key_id))):
-        wanted = [Attribute.LABEL, Attribute.ID, Attribute.EC_PARAMS, Attribute.SIGN, Attribute.DERIVE]
-        if private[Attribute.KEY_TYPE] is not KeyType.EC:
-            continue
-        found = private.get_attributes(wanted)
-        curve = _CURVE_NAMES.get(found[Attribute.EC_PARAMS])
-        if curve is not None:
-            use = KeyUse(0)
-            if found.get(Attribute.SIGN):
-                use |= KeyUse.SIGN
-            if found.get(Attribute.DERIVE):
-                use |= KeyUse.DERIVE
-            yield KeyInfo(found[Attribute.LABEL], found[Attribute.ID], curve, use), private
-
-
-def _template(kind: ObjectClass, label: str | None, key_id: bytes | None) -> dict[Attribute, object]:
-    template: dict[Attribute, object] = {Attribute.CLASS: kind}
-    if label is not None:
-        template[Attribute.LABEL] = label
-    if key_id is not None:
-        template[Attribute.ID] = key_id
-    return template
 
 
 def _capabilities(use: KeyUse) -> MechanismFlag:

@@ -1,0 +1,92 @@
+"""What each link of the metering system lets TLS do, as values."""
+
+import enum
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from smpki.tls.suites import GROUPS, SIGNATURE_SCHEMES, SUITES, Version
+
+__all__ = [
+    "HAN_CLIENT",
+    "HAN_SERVER",
+    "LMN_CLIENT",
+    "LMN_SERVER",
+    "WAN_CLIENT",
+    "WAN_SERVER",
+    "Profile",
+    "Role",
+    "Version",
+]
+
+
+class Role(enum.Enum):
+    """Who says hello first."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one side of a link speaks TLS; ``dataclasses.replace`` makes a narrower one.
+
+    :param name: for messages
+    :param role: which side this is
+    :param versions: at least one
+    :param suites: names of :data:`~smpki.tls.suites.SUITES`, the preferred first
+    :param groups: names of :data:`~smpki.tls.suites.GROUPS`, the preferred first
+    :param signature_algorithms: names of :data:`~smpki.tls.suites.SIGNATURE_SCHEMES` for the handshake
+    :param signature_algorithms_cert: the same for the certificates of the peer's chain
+    :param session_limit: how long a session lives at most, resumptions included, from its first handshake
+    :param resumption: whether a session may be resumed
+    :param alpn: application protocols, the preferred first (RFC 7301); none: the extension is not used
+    :param record_limit: octets that a record we write has at most, its header included; ``None``: what TLS allows
+    """
+
+    name: str
+    role: Role
+    versions: frozenset[Version]
+    suites: tuple[str, ...]
+    groups: tuple[str, ...]
+    signature_algorithms: tuple[str, ...]
+    signature_algorithms_cert: tuple[str, ...]
+    session_limit: timedelta
+    resumption: bool
+    alpn: tuple[str, ...]
+    record_limit: int | None
+
+
+WAN_CLIENT = Profile(
+    name="WAN client",
+    role=Role.CLIENT,
+    versions=frozenset(Version),
+    suites=tuple(SUITES),
+    groups=tuple(GROUPS),
+    signature_algorithms=tuple(SIGNATURE_SCHEMES),
+    signature_algorithms_cert=tuple(name for name in SIGNATURE_SCHEMES if "brainpool" in name),
+    session_limit=timedelta(hours=48),
+    resumption=False,
+    alpn=(),
+    record_limit=None,
+)
+"""The gateway, and whoever calls another party of the market (BSI TR-03116-3 chapter 4)."""
+
+WAN_SERVER = replace(WAN_CLIENT, name="WAN server", role=Role.SERVER)
+"""The administrator and the market participants (BSI TR-03116-3 chapter 4)."""
+
+HAN_CLIENT = replace(WAN_CLIENT, name="HAN client")
+"""Who calls the gateway in the home, or the gateway that calls a device there (BSI TR-03116-3 chapter 5)."""
+
+HAN_SERVER = replace(HAN_CLIENT, name="HAN server", role=Role.SERVER)
+"""The gateway in the home (BSI TR-03116-3 chapter 5)."""
+
+LMN_CLIENT = replace(
+    WAN_CLIENT, name="LMN client", session_limit=timedelta(days=31), resumption=True, record_limit=2034
+)
+"""The gateway towards a wired meter (BSI TR-03116-3 chapter 6).
+
+A record fits into the information field of one HDLC frame (2,034 octets). ``alpn`` is what the meter speaks.
+"""
+
+LMN_SERVER = replace(LMN_CLIENT, name="LMN server", role=Role.SERVER)
+"""A wired meter, or the gateway where the meter calls (BSI TR-03116-3 chapter 6)."""

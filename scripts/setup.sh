@@ -12,15 +12,51 @@ need_debian() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  local as_root=()
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || fail "missing Debian packages: ${missing[*]}; run as root: apt-get install ${missing[*]}"
-    as_root=(sudo)
+    command -v sudo >/dev/null || fail "missing Debian packages: ${missing[*]}; run this once as root, or with sudo installed"
   fi
   say "installing Debian packages: ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+  as_root apt-get update -qq || fail "apt-get update failed"
+  for package in "${missing[@]}"; do
+    offered "$package" || { add_backports && offered "$package"; } || fail "apt offers no package $package: please add a source that has it"
+  done
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
     fail "apt-get could not install: ${missing[*]}"
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+offered() { [[ "$(LC_ALL=C apt-cache policy "$1")" == *"Candidate: "[0-9]* ]]; }
+
+# add_backports: adds the backports of this Debian, from where the machine has the release itself, under the same key
+add_backports() {
+  local codename file uri suite added
+  codename="$(. /etc/os-release && [ "$ID" = debian ] && printf '%s' "${VERSION_CODENAME:-}")" || return 1
+  read -r file uri suite < <(apt-get indextargets --format '$(SOURCESENTRY) $(REPO_URI) $(RELEASE)' \
+    'Created-By: Packages' 'Label: Debian' "Codename: $codename" 'Component: main') || return 1
+  file="${file%:*}" uri="${uri%/}"
+  added="/etc/apt/sources.list.d/smpki-backports.${file##*.}"
+  say "adding $codename-backports from $uri ($added)"
+  case "$file" in
+    *.sources) # the stanza with other suites
+      awk -v RS= -v uri="$uri" -v suite="$suite" -v backports="$codename-backports" '
+        index($0, uri) && match($0, /(^|\n)Suites:[^\n]*/) && index(substr($0, RSTART, RLENGTH) " ", " " suite " ") {
+          gsub(/(^|\n)Suites:[^\n]*/, "\nSuites: " backports)
+          gsub(/(^|\n)Components:[^\n]*/, "\nComponents: main")
+          print
+          exit
+        }' "$file" ;;
+    *) # the line with another suite
+      awk -v uri="$uri" -v suite="$suite" -v backports="$codename-backports" '
+        $1 == "deb" && index($0, uri) && match($0, "[ \t]" suite "[ \t]") {
+          print substr($0, 1, RSTART) backports " main"
+          exit
+        }' "$file" ;;
+  esac | as_root tee "$added" >/dev/null
+  if ! [ -s "$added" ] || ! as_root apt-get update -qq; then
+    as_root rm "$added"
+    return 1
+  fi
 }
 
 # need_python: sets PYTHON to an interpreter of at least 3.11

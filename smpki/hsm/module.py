@@ -48,7 +48,7 @@ def find_module(spec: str | None, *, root: Path = Path("/")) -> ModuleChoice:
         return ModuleChoice(path, via_proxy=path.name == _PROXY)
     name = SOFTHSM if spec is None else spec
     registered = _registered(name, root)
-    proxy = _first(folder / _PROXY for folder in _library_folders(root))
+    proxy = _first(folder / _PROXY for folder in library_folders(root))
     if registered and proxy:
         return ModuleChoice(proxy, via_proxy=True)
     if registered and registered.is_file():
@@ -70,7 +70,7 @@ def find_softhsm(*, root: Path = Path("/")) -> Path:
     :raises TokenError: ``token.module.missing``
     """
     library = _first(
-        folder / place / "libsofthsm2.so" for folder in _library_folders(root) for place in ("softhsm", "pkcs11", ".")
+        folder / place / "libsofthsm2.so" for folder in library_folders(root) for place in ("softhsm", "pkcs11", ".")
     )
     if library is None:
         raise TokenError(
@@ -94,11 +94,15 @@ def _registered(name: str, root: Path) -> Path | None:
                 library = root / value.strip().lstrip("/")
                 if Path(value.strip()).is_absolute():
                     return library
-                return _first(folder / "pkcs11" / value.strip() for folder in _library_folders(root))
+                return _first(folder / "pkcs11" / value.strip() for folder in library_folders(root))
     return None
 
 
-def _library_folders(root: Path) -> Iterator[Path]:
+def library_folders(root: Path) -> Iterator[Path]:
+    """Where shared libraries are, this machine's multi-arch folder first.
+
+    :param root: where the file system begins
+    """
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     for folder in (f"usr/lib/{multiarch}", "usr/lib64", "usr/lib", "usr/local/lib"):
         yield root / folder

@@ -33,6 +33,7 @@ COMMANDS = {
     "lint": ("look", "Check certificates, CRLs and request packages against the policy."),
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
+    "gateway": ("gateway", "Wake gateways, as their administrator does."),
     "policy": ("policy", "Check and show Certificate Policies."),
     "hsm": ("hsm", "Show the token."),
     "ca": ("ca", "List the CAs."),

@@ -196,6 +196,11 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["device-admin", "EABC0012345678.SMGW", "--to", "Neu.GWA", *signed],
         ["participant", "watch", str(administrator)],
     )
+    wake_up, device = str(tmp_path / "wake-up"), "EABC0012345678"
+    tell(
+        ["gateway", "wake", device, "--out", wake_up, "--key", str(administrator / "sig.key")],
+        ["gateway", "check-wake", wake_up, "--id", device, "--gwa-cert", str(administrator / "sig.pem")],
+    )
     soon_over = (datetime.now(UTC) + timedelta(days=700)).isoformat()
     tell(["request", "renew", str(administrator), "--out", str(tmp_path / "renewed")], SMPKI_CLOCK=soon_over)
     last = str(tmp_path / "last.der")

@@ -2,8 +2,9 @@
 
 import importlib.util
 import shutil
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,3 +129,17 @@ def postgres_url(_postgres_server: str) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name}")
         yield f"postgresql+psycopg://smpki@/{name}?host={_postgres_server}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def workshop_of() -> Callable[[Path], Any]:
+    """Call it with a file of bases for a workshop that makes the certificates that a lint's cases describe."""
+    import yaml
+
+    place = Path(__file__).parent / "certificate_workshop.py"
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[place.stem] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return lambda bases: module.Workshop(yaml.safe_load(bases.read_text(encoding="utf-8")))

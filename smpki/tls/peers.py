@@ -1,11 +1,12 @@
 """Who may be at the other end: checks of the peer's certificate that run during the handshake."""
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.errors import TlsError
 
@@ -43,12 +44,41 @@ class Alert(enum.IntEnum):
     NO_APPLICATION_PROTOCOL = 120
 
 
+def describe(number: int) -> str:
+    """An alert for a message: its name where it has one."""
+    try:
+        return Alert(number).name.lower()
+    except ValueError:
+        return str(number)
+
+
+CERTIFICATE_ALERTS = frozenset(
+    {
+        *(Alert.HANDSHAKE_FAILURE, Alert.BAD_CERTIFICATE, Alert.UNSUPPORTED_CERTIFICATE, Alert.CERTIFICATE_REVOKED),
+        *(Alert.CERTIFICATE_EXPIRED, Alert.CERTIFICATE_UNKNOWN, Alert.UNKNOWN_CA, Alert.DECRYPT_ERROR),
+    }
+)
+"""The alerts with which OpenSSL can answer a certificate."""
+
+
 class PeerRefused(TlsError):
-    """The peer's certificate is not accepted; ``alert`` is what the peer is told."""
+    """The peer's certificate is not accepted.
+
+    :param alert: what the peer is told, one of :data:`CERTIFICATE_ALERTS`
+    """
 
     def __init__(self, code: str, message: str, *, alert: Alert, where: str = "", hint: str = "") -> None:
+        if alert not in CERTIFICATE_ALERTS:
+            raise ValueError(f"OpenSSL can't answer a certificate with {alert!r}")
         super().__init__(code, message, where=where, hint=hint)
         self.alert = alert
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.code, self.message, self.where, self.hint, self.alert)
+
+
+def _rebuild(code: str, message: str, where: str, hint: str, alert: Alert) -> PeerRefused:
+    return PeerRefused(code, message, alert=alert, where=where, hint=hint)
 
 
 PeerCheck = Callable[[tuple[x509.Certificate, ...]], None]
@@ -91,6 +121,38 @@ def pinned(fingerprints: Iterable[bytes]) -> PeerCheck:
             raise PeerRefused("tls.peer.unknown", message, alert=Alert.BAD_CERTIFICATE, hint=hint)
 
     return check
+
+
+def fitting(check: PeerCheck, curves: Collection[str]) -> PeerCheck:
+    """A check that asks another one about those certificates only that fit the link.
+
+    :param check: asked when the certificate fits
+    :param curves: names of the curves that the peer's key may be on
+    """
+
+    def whole(chain: tuple[x509.Certificate, ...]) -> None:
+        key = chain[0].public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in curves:
+            kind = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.strip("_")
+            raise _unfit("curve", f"the peer's certificate is for a key on {kind}", f"allowed are {', '.join(curves)}")
+        try:
+            usage = chain[0].extensions.get_extension_for_class(x509.KeyUsage).value
+        except x509.ExtensionNotFound:
+            usage = None
+        except ValueError:
+            raise _unfit("unreadable", "the extensions of the peer's certificate can't be read", _NEW) from None
+        if usage is not None and not usage.digital_signature:
+            raise _unfit("key_usage", "the peer's certificate is not for signatures (keyUsage)", _NEW)
+        check(chain)
+
+    return whole
+
+
+_NEW = "the peer needs another certificate"
+
+
+def _unfit(rule: str, message: str, hint: str) -> PeerRefused:
+    return PeerRefused(f"tls.peer.{rule}", message, alert=Alert.UNSUPPORTED_CERTIFICATE, hint=hint)
 
 
 def _in_time(certificate: x509.Certificate, now: datetime) -> None:

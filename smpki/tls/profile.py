@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from smpki.asn1.curves import CURVES
+from smpki.errors import TlsError
 from smpki.tls.suites import GROUPS, SIGNATURE_SCHEMES, SUITES, Version
 
 __all__ = [
@@ -17,6 +19,10 @@ __all__ = [
     "Role",
     "Version",
 ]
+
+
+SMALLEST_RECORD = 512
+"""Octets; what a ``record_limit`` has to leave room for."""
 
 
 class Role(enum.Enum):
@@ -37,6 +43,7 @@ class Profile:
     :param groups: names of :data:`~smpki.tls.suites.GROUPS`, the preferred first
     :param signature_algorithms: names of :data:`~smpki.tls.suites.SIGNATURE_SCHEMES` for the handshake
     :param signature_algorithms_cert: the same for the certificates of the peer's chain
+    :param certificate_curves: names of :data:`~smpki.asn1.curves.CURVES` that the key of either end may be on
     :param session_limit: how long a session lives at most, resumptions included, from its first handshake
     :param resumption: whether a session may be resumed
     :param alpn: application protocols, the preferred first (RFC 7301); none: the extension is not used
@@ -50,10 +57,36 @@ class Profile:
     groups: tuple[str, ...]
     signature_algorithms: tuple[str, ...]
     signature_algorithms_cert: tuple[str, ...]
+    certificate_curves: tuple[str, ...]
     session_limit: timedelta
     resumption: bool
     alpn: tuple[str, ...]
     record_limit: int | None
+
+    def __post_init__(self) -> None:
+        """Refuse what is outside the lists, and what could never agree on anything.
+
+        :raises TlsError: ``tls.profile``
+        """
+        tables = (
+            *((self.suites, SUITES), (self.groups, GROUPS), (self.certificate_curves, CURVES)),
+            *((self.signature_algorithms, SIGNATURE_SCHEMES), (self.signature_algorithms_cert, SIGNATURE_SCHEMES)),
+        )
+        for names, table in tables:
+            for name in names:
+                if name not in table:
+                    raise self._wrong(f"{name!r} may not be used", f"known are {', '.join(table)}")
+        if not self.versions:
+            raise self._wrong("no version is allowed", "name TLS12, TLS13 or both")
+        for version in self.versions:
+            for names, known in ((self.suites, SUITES), (self.groups, GROUPS)):
+                if not any(version in known[name].versions for name in names):
+                    raise self._wrong(f"nothing is left for {version.value}", "name a cipher suite and a group for it")
+        if self.record_limit is not None and self.record_limit < SMALLEST_RECORD:
+            raise self._wrong("records are too small", f"allow {SMALLEST_RECORD} octets at least")
+
+    def _wrong(self, message: str, hint: str) -> TlsError:
+        return TlsError("tls.profile", message, where=self.name, hint=hint)
 
 
 WAN_CLIENT = Profile(
@@ -64,6 +97,7 @@ WAN_CLIENT = Profile(
     groups=tuple(GROUPS),
     signature_algorithms=tuple(SIGNATURE_SCHEMES),
     signature_algorithms_cert=tuple(name for name in SIGNATURE_SCHEMES if "brainpool" in name),
+    certificate_curves=("brainpoolP256r1",),
     session_limit=timedelta(hours=48),
     resumption=False,
     alpn=(),
@@ -74,14 +108,14 @@ WAN_CLIENT = Profile(
 WAN_SERVER = replace(WAN_CLIENT, name="WAN server", role=Role.SERVER)
 """The administrator and the market participants (BSI TR-03116-3 chapter 4)."""
 
-HAN_CLIENT = replace(WAN_CLIENT, name="HAN client")
+HAN_CLIENT = replace(WAN_CLIENT, name="HAN client", certificate_curves=tuple(CURVES))
 """Who calls the gateway in the home, or the gateway that calls a device there (BSI TR-03116-3 chapter 5)."""
 
 HAN_SERVER = replace(HAN_CLIENT, name="HAN server", role=Role.SERVER)
 """The gateway in the home (BSI TR-03116-3 chapter 5)."""
 
 LMN_CLIENT = replace(
-    WAN_CLIENT, name="LMN client", session_limit=timedelta(days=31), resumption=True, record_limit=2034
+    HAN_CLIENT, name="LMN client", session_limit=timedelta(days=31), resumption=True, record_limit=2034
 )
 """The gateway towards a wired meter (BSI TR-03116-3 chapter 6).
 

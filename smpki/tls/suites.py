@@ -5,7 +5,7 @@ IANA; what the library calls them is told here and nowhere else.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -77,3 +77,13 @@ SIGNATURE_SCHEMES: Mapping[str, Choice] = MappingProxyType(
     }
 )
 """Signature schemes. TLS 1.2 needs ``ecdsa_sha512`` (table 9), which in TLS 1.3 would name a curve that may not be."""
+
+
+def of_version(names: Iterable[str], table: Mapping[str, Choice], versions: Set[Version]) -> list[str]:
+    """OpenSSL's names for those choices that mean something in one of these versions, in the same order."""
+    return [table[name].library for name in names if table[name].versions & versions]
+
+
+def suite_name(library: str) -> str:
+    """The registered name of a cipher suite that OpenSSL calls so."""
+    return next(name for name, choice in SUITES.items() if choice.library == library)

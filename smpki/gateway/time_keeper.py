@@ -141,7 +141,7 @@ class TimeKeeper:
             root_delay=source.root_delay + source.delay,
             root_dispersion=dispersion + self._limits.drift * (source.delay + instant - source.instant),
         )
-        if standing.maximum_error > self._share(self._limits.error):
+        if standing.maximum_error > (self._limits.shortest_period * self._limits.error).total_seconds():
             return Standing(standing.time, trusted=False, set_at=source.time)
         return standing
 
@@ -155,7 +155,7 @@ class TimeKeeper:
         was_trusted = self.now() is not None
         self._base, self._instant = measurement.time, measurement.instant
         self._source = measurement
-        deviated = was_trusted and abs(offset.total_seconds()) > self._share(self._limits.deviation)
+        deviated = was_trusted and abs(offset) > self._limits.shortest_period * self._limits.deviation
         return TimeSet(self.reading(), offset, was_trusted, deviated)
 
     def distrust(self) -> None:
@@ -164,6 +164,3 @@ class TimeKeeper:
 
     def _at(self, instant: float) -> datetime:
         return self._base + timedelta(seconds=instant - self._instant)
-
-    def _share(self, share: float) -> float:
-        return share * self._limits.shortest_period.total_seconds()

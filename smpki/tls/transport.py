@@ -1,0 +1,147 @@
+"""TLS over TCP for asyncio: connect and serve, for any stock protocol."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from smpki.errors import TlsError
+from smpki.tls.endpoint import Endpoint
+from smpki.tls.layer import Timing, TlsLayer, TlsTransport
+from smpki.tls.session import Session
+
+__all__ = ["Server", "Timing", "TlsTransport", "connect", "serve"]
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+_TIMING = Timing()
+
+log = logging.getLogger("smpki.tls")
+
+
+async def connect(
+    protocol_factory: ProtocolFactory,
+    endpoint: Endpoint,
+    host: str,
+    port: int,
+    *,
+    server_name: str | None = None,
+    resume: Session | None = None,
+    timing: Timing = _TIMING,
+) -> tuple[TlsTransport, asyncio.Protocol]:
+    """Connect to a TLS server; returns when the handshake is done.
+
+    :param protocol_factory: makes the protocol above TLS; called after the handshake
+    :param endpoint: of a client
+    :param server_name: the name to ask for (SNI)
+    :param resume: a session of this endpoint
+    :raises TlsError: what the connection refuses or is refused; ``tls.transport.unreachable``,
+        ``tls.handshake.timeout``. An alert of ours has reached the peer by then.
+    """
+    loop = asyncio.get_running_loop()
+    layer = TlsLayer(endpoint.connection(server_name=server_name, resume=resume), protocol_factory, timing)
+    try:
+        async with asyncio.timeout(timing.handshake):
+            await loop.create_connection(lambda: layer, host, port)
+    except TimeoutError:
+        raise _unreachable(host, port, f"no answer within {timing.handshake:g} seconds") from None
+    except OSError as error:
+        raise _unreachable(host, port, error.strerror or "no connection") from None
+    try:
+        refusal = await layer.ready
+        if refusal:
+            await layer.closed
+            raise refusal
+    except asyncio.CancelledError:
+        layer.abort()
+        raise
+    return layer.transport, layer.transport.get_protocol()
+
+
+async def serve(
+    protocol_factory: ProtocolFactory,
+    endpoint: Endpoint,
+    host: str | None,
+    port: int,
+    *,
+    timing: Timing = _TIMING,
+    most: int = 1000,
+) -> "Server":
+    """Listen for TLS clients.
+
+    :param protocol_factory: makes a protocol for each connection whose handshake is done
+    :param endpoint: of a server
+    :param host: the address to listen at; ``None``: all
+    :param port: 0: a free one, see :attr:`Server.port`
+    :param most: connections at a time, those in their handshake included; more are cut off at once
+    :raises TlsError: ``tls.transport.listen``
+    """
+    layers: set[TlsLayer] = set()
+
+    def accept() -> asyncio.Protocol:
+        if len(layers) >= most:
+            log.warning("TLS: more than %d connections at a time, one was cut off", most)
+            return _CutOff()
+        layer = TlsLayer(endpoint.connection(), protocol_factory, timing)
+        layers.add(layer)
+        layer.closed.add_done_callback(lambda _: layers.discard(layer))
+        return layer
+
+    try:
+        return Server(await asyncio.get_running_loop().create_server(accept, host, port), layers)
+    except OSError as error:
+        raise TlsError(
+            "tls.transport.listen",
+            f"can't listen: {error.strerror}",
+            where=f"{host or '*'} port {port}",
+            hint="choose a port that is free, and an address of this machine",
+        ) from None
+
+
+class Server:
+    """Listens, and knows its connections; an asynchronous context manager. :func:`serve` makes it."""
+
+    def __init__(self, listener: asyncio.Server, layers: set[TlsLayer]) -> None:
+        self._listener = listener
+        self._layers = layers
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> tuple[TlsTransport, ...]:
+        """The connections there are, those in their handshake included."""
+        return tuple(layer.transport for layer in self._layers)
+
+    async def close(self) -> None:
+        """Accept no more, close all connections, and wait until they have ended."""
+        self._listener.close()
+        for layer in tuple(self._layers):
+            layer.close()
+        while self._layers:
+            await asyncio.wait([layer.closed for layer in self._layers])
+            await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _CutOff(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.abort()
+
+
+def _unreachable(host: str, port: int, why: str) -> TlsError:
+    return TlsError(
+        "tls.transport.unreachable",
+        f"can't connect: {why}",
+        where=f"{host} port {port}",
+        hint="check address and port, and whether the other side listens",
+    )

@@ -16,7 +16,9 @@ from smpki.gateway.ntp_client import LONGEST_DELAY, Dropped, NtpClient, Reason
 from smpki.gateway.ntp_server import answer
 from smpki.gateway.rate_limit import RateLimit
 from smpki.gateway.time_keeper import Standing, TimeKeeper, TimeSet
+from smpki.tls.endpoint import Endpoint
 from smpki.tls.peers import PeerCheck, exact_match
+from smpki.tls.transport import connect
 
 _STRAY_ANSWERS = 8  # of earlier requests, that came too late
 
@@ -114,6 +116,24 @@ class NtpClientProtocol(asyncio.Protocol):
     def _resolve(self, result: TimeSet | Dropped) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(result)
+
+
+async def synchronise(
+    client: NtpClient, endpoint: Endpoint, host: str, port: int, *, server_name: str | None = None
+) -> TimeSet | Dropped:
+    """Connect to a time server, ask once, and close the connection.
+
+    :param endpoint: of a TLS client, whose check is that of :func:`time_server_check`
+    :param server_name: as :func:`smpki.tls.transport.connect` takes it
+    :raises TlsError: there is no connection
+    :raises GatewayError: ``ntp.too_soon``
+    """
+    protocol = NtpClientProtocol(client)
+    transport, _ = await connect(lambda: protocol, endpoint, host, port, server_name=server_name)
+    try:
+        return await protocol.ask()
+    finally:
+        transport.close()
 
 
 class Complaint(enum.StrEnum):

@@ -148,11 +148,15 @@ def object_identifier(element: Element, of: str) -> str:
 def encode(tag: int, *parts: bytes) -> bytes:
     """An element with this identifier octet around the joined ``parts``."""
     content = b"".join(parts)
-    length = len(content)
+    return header(tag, len(content)) + content
+
+
+def header(tag: int, length: int) -> bytes:
+    """What stands before ``length`` octets of content: identifier octet and length."""
     if length < 0x80:
-        return bytes((tag, length)) + content
+        return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + content
+    return bytes((tag, 0x80 | len(octets))) + octets
 
 
 def implicit(number: int, encoded: bytes) -> bytes:

@@ -31,7 +31,7 @@ def signature_fact(signature: Signature) -> Fact:
             one_line(signer.subject),
             f"certificate {signer.serial_number:x} of {one_line(signer.issuer)}",
             f"valid {moment_words(start)} to {moment_words(end)}",
-            *(broken or [f"the signature holds: ECDSA and {hash_words(signature.signed_data.hash)}"]),
+            *(broken or [f"the signature holds: ECDSA and {hash_words(signature.signed_data.signer.hash)}"]),
             *_first(enclosed),
         ],
     )

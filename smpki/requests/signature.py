@@ -69,8 +69,8 @@ class Signature:
         Of an ECDSA signature (r, s) everybody can make another one with the same r, so s does not count. An honest
         sender who asks for the same again signs anew, with another r.
         """
-        signer = self.signer.public_bytes(Encoding.DER)
-        return hashlib.sha256(self.signed_data.signed + signer + _random_half(self.signed_data.signature)).digest()
+        signed, certificate = self.signed_data.signer, self.signer.public_bytes(Encoding.DER)
+        return hashlib.sha256(signed.signed + certificate + _random_half(signed.signature)).digest()
 
     def verify(self) -> None:
         """Verify that the signer's key has signed the content (RFC 5652 section 5.6).
@@ -98,7 +98,7 @@ def read_signature(data: bytes, layer: Layer) -> Signature:
     except SignedDataError as error:
         raise _refused(layer, error.rule, error.message, _FORM) from None
     certificates = tuple(_read_certificate(encoded, layer) for encoded in signed_data.certificates)
-    found = {each for each in certificates if _key_id(each) == signed_data.key_id}
+    found = {each for each in certificates if _key_id(each) == signed_data.signer.key_id}
     if not found:
         message = "no enclosed certificate has the subject key identifier that the signer gives"
         raise _refused(layer, "signer.not_enclosed", message, "enclose the SIG certificate of the key that signs")

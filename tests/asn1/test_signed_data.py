@@ -67,7 +67,7 @@ def test_ours_reads_openssls(files: Path, certificate: x509.Certificate, options
     signed.verify(KEY.public_key())
     assert signed.content == CONTENT
     assert signed.certificates == (certificate.public_bytes(Encoding.DER),)
-    assert signed.hash.name == (options[1] if "-md" in options else "sha256")
+    assert signed.signer.hash.name == (options[1] if "-md" in options else "sha256")
 
 
 def test_what_is_built_is_read(certificate: x509.Certificate) -> None:

@@ -70,7 +70,7 @@ def test_the_real_renewal(sample: bytes, renewal_sample: bytes) -> None:
     ]
     renewal.signer.verify_directly_issued_by(renewal.certificates[1])
     # 1,000 and 623 octets in two chunks
-    assert hashlib.sha256(renewal.signed_data.content).digest() == renewal.signed_data.digest
+    assert hashlib.sha256(renewal.signed_data.content).digest() == renewal.signed_data.signer.digest
     assert len(renewal.signed_data.content) == 1623
 
 
@@ -109,7 +109,7 @@ def test_a_renewal_that_is_built_is_read(forge: Forge, previous: Signer, hash: h
     assert submission.renewal is not None
     assert submission.renewal.signer == previous.certificate
     assert set(submission.renewal.certificates) == {previous.certificate, *previous.issuers}
-    assert submission.renewal.signed_data.hash.name == hash.name
+    assert submission.renewal.signed_data.signer.hash.name == hash.name
     assert {request.hash.name for request in submission.package.requests} == {hash.name}
 
 
@@ -233,7 +233,7 @@ def test_what_nobody_signed_makes_no_other_submission(renewal_draft: SignedDraft
     first = read_submission(renewal_draft.inside(BSI_CERT_REQ_MSGS_WITH_OUTER_SIGNATURE))
     assert first.renewal is not None
     enclosed = [each.public_bytes(Encoding.DER) for each in both(renewal_draft.signer)]
-    again = renewal_draft.but(signature=first.renewal.signed_data.signature, certificates=enclosed)
+    again = renewal_draft.but(signature=first.renewal.signed_data.signer.signature, certificates=enclosed)
     second = read_submission(again.inside(BSI_CERT_REQ_MSGS_WITH_OUTER_SIGNATURE))
     assert first != second
     assert first.digest == second.digest

@@ -1,0 +1,29 @@
+"""Who an LMN or HAN certificate names: device ids in common names and host names."""
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from smpki.errors import PolicyError
+from smpki.policy.device_id import DeviceId
+
+
+def device_of(label: str) -> DeviceId | None:
+    """The device id (DIN 43849) that a label is, whatever its case; ``None`` when it is none."""
+    try:
+        return DeviceId.parse(label.lower())
+    except PolicyError:
+        return None
+
+
+def common_names(name: x509.Name) -> tuple[str, ...]:
+    """The common names; one is due."""
+    return tuple(str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME))
+
+
+def host_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The host names (dNSName) of the SubjectAltName; none where it is absent or can't be read."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return tuple(names.get_values_for_type(x509.DNSName))
+    except Exception:  # pyca: ExtensionNotFound, ValueError, DuplicateExtension and more
+        return ()

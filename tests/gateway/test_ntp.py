@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smpki.errors import GatewayError
@@ -39,6 +39,7 @@ def test_an_example_of_figure_8() -> None:
     assert bytes(message) == data
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=48, max_size=48))
 def test_what_was_read_is_written_the_same(data: bytes) -> None:
     assert bytes(Message.from_bytes(data)) == data
@@ -66,6 +67,7 @@ def test_timestamps_of_known_moments(moment: datetime, timestamp: int) -> None:
     assert to_timestamp(moment) == timestamp
 
 
+@settings(deadline=None)
 @given(st.datetimes(FIRST_DAY, LAST_DAY, timezones=st.just(UTC)))
 def test_a_moment_of_the_convertible_period_comes_back(moment: datetime) -> None:
     assert from_timestamp(to_timestamp(moment)) == moment

@@ -275,9 +275,8 @@ def test_an_answer_of_another_length(length: int) -> None:
     assert exchange.keeper.now() is None
 
 
-@settings(max_examples=200)
-@given(st.binary(min_size=48, max_size=48), st.integers(0, 48), st.booleans())
-def test_whatever_comes_a_trusted_time_never_jumps(octets: bytes, kept: int, keeps_origin: bool) -> None:
+def never_jumps(octets: bytes, kept: int, keeps_origin: bool) -> None:
+    """Give a client that knows the time an answer whose end is something else."""
     exchange = trusting()
     exchange.monotonic.seconds += 60
     right = exchange.answer(exchange.client.request())
@@ -289,6 +288,22 @@ def test_whatever_comes_a_trusted_time_never_jumps(octets: bytes, kept: int, kee
     assert abs(shown - exchange.time) <= 1005 * SECOND  # the largest step, and half the longest delay
     if isinstance(result, Dropped):
         assert shown == exchange.time
+
+
+ANSWERS = (st.binary(min_size=48, max_size=48), st.integers(0, 48), st.booleans())
+
+
+@settings(max_examples=200, deadline=None)
+@given(*ANSWERS)
+def test_whatever_comes_a_trusted_time_never_jumps(octets: bytes, kept: int, keeps_origin: bool) -> None:
+    never_jumps(octets, kept, keeps_origin)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000, deadline=None)
+@given(*ANSWERS)
+def test_however_much_comes_a_trusted_time_never_jumps(octets: bytes, kept: int, keeps_origin: bool) -> None:
+    never_jumps(octets, kept, keeps_origin)
 
 
 # the server
@@ -381,7 +396,7 @@ def test_what_is_no_request_is_ignored(request_: bytes) -> None:
     assert answer(REQUEST, lambda: CLOCK) is not None
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=100) | st.binary(min_size=48, max_size=48).map(lambda data: b"\x23" + data[1:]))
 def test_any_request_has_an_answer_of_48_octets_or_none(data: bytes) -> None:
     reply = answer(data, lambda: CLOCK)

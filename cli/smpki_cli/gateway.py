@@ -86,7 +86,7 @@ def wake_command(
 @click.argument("file", metavar="FILE", type=_FILE)
 @click.option("--id", "gateway", required=True, help="The gateway's device id.")
 @click.option("--gwa-cert", "certificates", required=True, multiple=True, type=_FILE, help="The administrator's SIG.")
-@click.option("--window", type=click.IntRange(0, 86_400), default=60, show_default=True, help="Seconds, to either side.")
+@click.option("--window", type=click.IntRange(0, 86_400), default=60, show_default=True, help="Seconds to either side.")
 @_AT
 def check_wake_command(
     home: "Home",

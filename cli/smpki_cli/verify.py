@@ -1,6 +1,6 @@
 """``smpki verify``."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smpki.gateway.meter_source import Event, Patience, SourceTrouble, from_file, from_tcp
 from smpki.gateway.readings import Obis
-from smpki.gateway.sml_source import RefusedTelegram, SmlSource, Telegram
+from smpki.gateway.sml_source import SmlSource, Telegram
 from smpki.gateway.sml_telegram import Register, telegram
 from smpki.policy.device_id import DeviceId
 

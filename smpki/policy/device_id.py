@@ -45,7 +45,7 @@ class DeviceId:
         :raises PolicyError: ``device_id.text`` when it is neither
         """
         match = _TEXT.fullmatch(text.upper())
-        if match is None or text not in (text.upper(), text.lower()):
+        if match is None or not text.isascii() or text not in (text.upper(), text.lower()):
             hint = "14 characters: sector digit, three letters, two hexadecimal digits, eight digits; EABC0012345678"
             raise _refused("text", f"{text!r} is not a device id of DIN 43849", hint)
         sector, manufacturer, block, number = match.groups()

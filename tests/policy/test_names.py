@@ -51,6 +51,7 @@ def test_a_device_id_is_upper_case_in_names_and_lower_case_in_dns():
         "EABCFF12345678",
         "EÄBC0012345678",
         "EABC001234567٨",
+        "eſbc0012345678",  # whose upper case is ASCII
     ],
 )
 def test_other_texts_are_no_device_ids(text):

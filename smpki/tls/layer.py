@@ -42,6 +42,7 @@ class Timing:
 
 
 class _State(enum.Enum):
+    NEW = enum.auto()
     HANDSHAKE = enum.auto()
     OPEN = enum.auto()
     CLOSING = enum.auto()
@@ -90,6 +91,10 @@ class TlsTransport(asyncio.Transport):
         """Whether the connection is ending or has ended."""
         return self._layer.is_closing
 
+    async def wait_closed(self) -> None:
+        """Wait until the transport below has ended."""
+        await asyncio.shield(self._layer.closed)
+
     def pause_reading(self) -> None:
         """Receive no more; the peer will have to wait, too."""
         self._layer.pause_reading()
@@ -123,7 +128,7 @@ class TlsTransport(asyncio.Transport):
         self._layer.protocol = protocol
 
     def get_protocol(self) -> asyncio.Protocol:
-        """The protocol above; the layer's own where there is none."""
+        """The protocol above; the layer itself before the handshake is done."""
         return self._layer.protocol or self._layer
 
 
@@ -135,8 +140,9 @@ class TlsLayer(asyncio.Protocol):
 
     :param connection: new, from :meth:`smpki.tls.endpoint.Endpoint.connection`
     :param protocol_factory: makes the protocol above
-    :ivar ready: done after the handshake: ``None``, or why it failed
-    :ivar closed: done when the transport below has ended
+    :ivar protocol: the one above, once there is one
+    :ivar ready: done after the handshake: ``None``, or why it failed; not to be cancelled
+    :ivar closed: done when the transport below has ended; not to be cancelled
     """
 
     below: asyncio.Transport
@@ -150,10 +156,11 @@ class TlsLayer(asyncio.Protocol):
         self._factory = protocol_factory
         self._timing = timing
         self._loop = asyncio.get_running_loop()
-        self._state = _State.HANDSHAKE
+        self._state = _State.NEW
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[Event] = deque()
         self._paused = False
+        self._ended = False
         self.ready: asyncio.Future[TlsError | None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -162,6 +169,10 @@ class TlsLayer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the handshake."""
         self.below = transport
+        if self._state is not _State.NEW:  # closed before it began
+            transport.abort()
+            return
+        self._state = _State.HANDSHAKE
         self._wait(self._timing.handshake, self._handshake_too_long)
         with self._failing():
             self.connection.start()
@@ -190,12 +201,12 @@ class TlsLayer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer takes less than is written."""
-        if self.protocol:
+        if self.protocol and not self._ended:
             self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
-        if self.protocol:
+        if self.protocol and not self._ended:
             self.protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -203,9 +214,8 @@ class TlsLayer(asyncio.Protocol):
         if self._state in (_State.HANDSHAKE, _State.OPEN):
             message = "the transport connection broke" if exc else "the transport connection ended"
             self._report(TlsError("tls.transport.lost", message, hint="see the log of the other side"))
-        elif self.protocol:
-            self._loop.call_soon(self.protocol.connection_lost, None)
-            self.protocol = None
+        else:
+            self._end_protocol(None)
         self._state = _State.OVER
         self._wait(None)
         self.closed.set_result(None)
@@ -215,7 +225,7 @@ class TlsLayer(asyncio.Protocol):
     @property
     def is_closing(self) -> bool:
         """Whether the connection is ending or has ended."""
-        return self._state not in (_State.HANDSHAKE, _State.OPEN)
+        return self._state not in (_State.NEW, _State.HANDSHAKE, _State.OPEN)
 
     @property
     def is_reading(self) -> bool:
@@ -246,17 +256,19 @@ class TlsLayer(asyncio.Protocol):
 
     def close(self) -> None:
         """Send close_notify and wait for the peer's end of the transport, but not for long."""
-        if self._state is _State.HANDSHAKE:
-            self.abort()
         if self._state is _State.OPEN:
             self.connection.close()
             self._finish(_State.CLOSING, self._timing.close)
+        elif not self.is_closing:
+            self.abort()
 
     def abort(self) -> None:
         """End the transport at once."""
-        if self._state in (_State.HANDSHAKE, _State.OPEN):
+        begun = self._state is not _State.NEW
+        if not self.is_closing:
             self._state = _State.CLOSING
-        self._give_up()
+        if begun:
+            self.below.abort()
 
     # its own doings
 
@@ -282,12 +294,13 @@ class TlsLayer(asyncio.Protocol):
     def _established(self) -> None:
         self._state = _State.OPEN
         self._look_at_the_limit()
-        self.protocol = self._factory()
-        self.protocol.connection_made(self.transport)
-        self.ready.set_result(None)
+        if self._state is _State.OPEN:
+            self.ready.set_result(None)
+            self.protocol = self._factory()
+            self.protocol.connection_made(self.transport)
 
     def _look_at_the_limit(self) -> None:
-        # looks again now and then, for the clock may be set meanwhile
+        # again and again, for the clock may be set meanwhile
         self._wait(min(self.connection.remaining.total_seconds(), _GLANCE), self._look_at_the_limit)
         with self._failing():
             self.connection.enforce_limit()
@@ -307,10 +320,10 @@ class TlsLayer(asyncio.Protocol):
             yield
         except TlsError as error:
             self._fail(error)
-        except Exception as error:  # of the check of the peer's certificate
-            log.exception("TLS: the check of the peer's certificate broke")
-            message = f"the check of the peer's certificate broke: {type(error).__name__}"
-            self._fail(TlsError("tls.check", message, hint="see the log"))
+        except Exception as error:  # the check of the peer's certificate may raise anything
+            log.exception("an error of the program")
+            message = f"an error of the program ended the connection: {type(error).__name__}"
+            self._fail(TlsError("tls.internal", message, hint="see the log, and report it"))
 
     def _fail(self, error: TlsError) -> None:
         self._report(error)
@@ -321,9 +334,12 @@ class TlsLayer(asyncio.Protocol):
         log.warning("TLS with %s: %s", _name(self.below.get_extra_info("peername")), error)
         if not self.ready.done():
             self.ready.set_result(error)
-        if self.protocol:
+        self._end_protocol(error)
+
+    def _end_protocol(self, error: TlsError | None) -> None:
+        if self.protocol and not self._ended:
+            self._ended = True
             self._loop.call_soon(self.protocol.connection_lost, error)
-            self.protocol = None
 
     def _finish(self, state: _State, seconds: float) -> None:
         """Send what is ready, close the way out, and leave the peer some time for the way in."""
@@ -335,15 +351,12 @@ class TlsLayer(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self.below.resume_reading()
-        self._wait(seconds, self._give_up)
+        self._wait(seconds, self.below.abort)
 
     def _flush(self) -> None:
         data = self.connection.data_to_send()
         if data and not self.below.is_closing():
             self.below.write(data)
-
-    def _give_up(self) -> None:
-        self.below.abort()
 
     def _wait(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
         """Set the only timer there is."""

@@ -11,10 +11,11 @@ from smpki.tls.endpoint import Endpoint
 from smpki.tls.layer import Timing, TlsLayer, TlsTransport
 from smpki.tls.session import Session
 
-__all__ = ["Server", "Timing", "TlsTransport", "connect", "serve"]
+__all__ = ["TIMING", "Server", "Timing", "TlsTransport", "connect", "serve"]
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
-_TIMING = Timing()
+TIMING = Timing()
+"""What holds where nothing else is said."""
 
 log = logging.getLogger("smpki.tls")
 
@@ -27,7 +28,7 @@ async def connect(
     *,
     server_name: str | None = None,
     resume: Session | None = None,
-    timing: Timing = _TIMING,
+    timing: Timing = TIMING,
 ) -> tuple[TlsTransport, asyncio.Protocol]:
     """Connect to a TLS server; returns when the handshake is done.
 
@@ -48,9 +49,9 @@ async def connect(
     except OSError as error:
         raise _unreachable(host, port, error.strerror or "no connection") from None
     try:
-        refusal = await layer.ready
+        refusal = await asyncio.shield(layer.ready)
         if refusal:
-            await layer.closed
+            await layer.transport.wait_closed()
             raise refusal
     except asyncio.CancelledError:
         layer.abort()
@@ -64,7 +65,7 @@ async def serve(
     host: str | None,
     port: int,
     *,
-    timing: Timing = _TIMING,
+    timing: Timing = TIMING,
     most: int = 1000,
 ) -> "Server":
     """Listen for TLS clients.
@@ -76,34 +77,23 @@ async def serve(
     :param most: connections at a time, those in their handshake included; more are cut off at once
     :raises TlsError: ``tls.transport.listen``
     """
-    layers: set[TlsLayer] = set()
-
-    def accept() -> asyncio.Protocol:
-        if len(layers) >= most:
-            log.warning("TLS: more than %d connections at a time, one was cut off", most)
-            return _CutOff()
-        layer = TlsLayer(endpoint.connection(), protocol_factory, timing)
-        layers.add(layer)
-        layer.closed.add_done_callback(lambda _: layers.discard(layer))
-        return layer
-
-    try:
-        return Server(await asyncio.get_running_loop().create_server(accept, host, port), layers)
-    except OSError as error:
-        raise TlsError(
-            "tls.transport.listen",
-            f"can't listen: {error.strerror}",
-            where=f"{host or '*'} port {port}",
-            hint="choose a port that is free, and an address of this machine",
-        ) from None
+    server = Server(protocol_factory, endpoint, timing, most)
+    await server._listen(host, port)
+    return server
 
 
 class Server:
     """Listens, and knows its connections; an asynchronous context manager. :func:`serve` makes it."""
 
-    def __init__(self, listener: asyncio.Server, layers: set[TlsLayer]) -> None:
-        self._listener = listener
-        self._layers = layers
+    _listener: asyncio.Server
+
+    def __init__(self, protocol_factory: ProtocolFactory, endpoint: Endpoint, timing: Timing, most: int) -> None:
+        self._factory = protocol_factory
+        self._endpoint = endpoint
+        self._timing = timing
+        self._most = most
+        self._closing = False
+        self._layers: set[TlsLayer] = set()
 
     @property
     def port(self) -> int:
@@ -117,12 +107,12 @@ class Server:
 
     async def close(self) -> None:
         """Accept no more, close all connections, and wait until they have ended."""
+        self._closing = True
         self._listener.close()
-        for layer in tuple(self._layers):
+        for layer in self._layers:
             layer.close()
-        while self._layers:
+        if self._layers:
             await asyncio.wait([layer.closed for layer in self._layers])
-            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,6 +121,28 @@ class Server:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _listen(self, host: str | None, port: int) -> None:
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(self._accept, host, port)
+        except OSError as error:
+            raise TlsError(
+                "tls.transport.listen",
+                f"can't listen: {error.strerror}",
+                where=f"{host or '*'} port {port}",
+                hint="choose a port that is free, and an address of this machine",
+            ) from None
+
+    def _accept(self) -> asyncio.Protocol:
+        if self._closing:
+            return _CutOff()
+        if len(self._layers) >= self._most:
+            log.warning("TLS: more than %d connections at a time, one was cut off", self._most)
+            return _CutOff()
+        layer = TlsLayer(self._endpoint.connection(), self._factory, self._timing)
+        self._layers.add(layer)
+        layer.closed.add_done_callback(lambda _: self._layers.discard(layer))
+        return layer
 
 
 class _CutOff(asyncio.Protocol):

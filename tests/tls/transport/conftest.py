@@ -89,7 +89,7 @@ class World:
             yield server, client, await accepted
 
     def _endpoint(self, profile: Any, name: str, trusts: str, changes: dict[str, Any]) -> Endpoint:
-        check = exact_match(self.identity(trusts).certificates, now=self.clock)
+        check = changes.pop("check", exact_match(self.identity(trusts).certificates, now=self.clock))
         profile = replace(profile, **{"versions": self.versions} | changes)
         return Endpoint(profile, self.identity(name), check, clock=self.clock)
 

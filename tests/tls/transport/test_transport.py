@@ -140,8 +140,8 @@ def test_any_transport_will_do_below_even_tls(world: World, recorder: Any) -> No
             client.transport.write(b"twice wrapped")
             assert await other.protocol.received(13) == b"twice wrapped"
             client.transport.close()
-            await client.closed
-            await other.closed
+            await client.transport.wait_closed()
+            await other.transport.wait_closed()
 
     world.run(main())
 

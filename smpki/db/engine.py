@@ -4,22 +4,55 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Dialect, create_engine, event, exc, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    column,
+    create_engine,
+    event,
+    exc,
+    make_url,
+    select,
+    table,
+    text,
+)
 from sqlalchemy import Engine as Engine  # for who only hands it on
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from smpki.db.failures import store_error
 from smpki.errors import StoreError
 
-# The newest migration. Known here so that a command need not load Alembic only to compare.
-SCHEMA = "0002"
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of one kind of database, and the steps that make them.
+
+    :param version: of the newest step; known here so that a command need not load Alembic only to compare
+    :param steps: folder of the steps
+    :param version_table: where the database notes its version; it differs for each kind, so none is taken for another
+    :param hint: how an operator makes the tables or brings them up to date
+    """
+
+    version: str
+    steps: Path
+    version_table: str
+    hint: str
+
+
+PKI = Schema(
+    version="0002",
+    steps=Path(__file__).parent / "migrations" / "versions",
+    version_table="alembic_version",
+    hint="bring it up to date with `smpki init`",
+)
 
 _WAIT_SECONDS = 30
 _READ = "smpki_read"
-_MIGRATE_HINT = "bring it up to date with `smpki init`"
 
 
 def open_engine(url: str) -> Engine:
@@ -89,7 +122,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine, schema: Schema = PKI) -> None:
     """Create the tables or bring them up to date, in one transaction. Only this makes an SQLite file (mode 0600).
 
     :raises StoreError: the database failed, or is newer than this program (``store.version``)
@@ -108,35 +141,35 @@ def migrate(engine: Engine) -> None:
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # two that create the same tables would trip over each other
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smpki.migrate'))"))
-        _refuse_newer(engine, _version(connection))
-        upgrade(connection)
+        _refuse_newer(engine, _version(connection, schema), schema)
+        upgrade(connection, schema.steps, schema.version_table)
 
 
-def check_schema(engine: Engine) -> None:
+def check_schema(engine: Engine, schema: Schema = PKI) -> None:
     """Refuse a database that this program cannot work with.
 
     :raises StoreError: ``store.version`` (tables missing, older or newer), or the database failed
     """
     with reading(engine) as connection:
-        version = _version(connection)
-    _refuse_newer(engine, version)
-    if version != SCHEMA:
+        version = _version(connection, schema)
+    _refuse_newer(engine, version, schema)
+    if version != schema.version:
         state = f"has version {version}" if version else "has no tables of smpki"
-        message = f"the database {state}, this program needs {SCHEMA}"
-        raise StoreError("store.version", message, where=address(engine), hint=_MIGRATE_HINT)
+        message = f"the database {state}, this program needs {schema.version}"
+        raise StoreError("store.version", message, where=address(engine), hint=schema.hint)
 
 
-def _refuse_newer(engine: Engine, version: str | None) -> None:
-    if version is not None and version > SCHEMA:
-        message = f"the database has version {version}, this program knows {SCHEMA} at most"
+def _refuse_newer(engine: Engine, version: str | None, schema: Schema) -> None:
+    if version is not None and version > schema.version:
+        message = f"the database has version {version}, this program knows {schema.version} at most"
         raise StoreError("store.version", message, where=address(engine), hint="use the newer program")
 
 
-def _version(connection: Connection) -> str | None:
-    """The schema's version, or None for a database without our tables."""
-    if not connection.dialect.has_table(connection, "alembic_version"):
+def _version(connection: Connection, schema: Schema) -> str | None:
+    """The database's version, or None for one without our tables."""
+    if not connection.dialect.has_table(connection, schema.version_table):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(select(column("version_num")).select_from(table(schema.version_table))).scalar()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlmodel import SQLModel
 
 import smpki.ca.store.tables as tables
-from smpki.db.engine import SCHEMA, check_schema, migrate, open_engine, reading, writing
+from smpki.db.engine import PKI, check_schema, migrate, open_engine, reading, writing
 from smpki.db.migrations import configuration
 from smpki.errors import StoreError
 
@@ -66,7 +66,10 @@ def definitions(engine: Engine) -> list[tuple[object, ...]]:
 def test_the_program_knows_the_newest_migration(engine: Engine) -> None:
     migrate(engine)
     with reading(engine) as connection:
-        assert ScriptDirectory.from_config(configuration(connection)).get_current_head() == SCHEMA
+        assert (
+            ScriptDirectory.from_config(configuration(connection, PKI.steps, PKI.version_table)).get_current_head()
+            == PKI.version
+        )
 
 
 def test_a_new_file_is_the_operators_alone(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class Connection:
 
         :raises PeerRefused: by this side's check of the peer's certificate
         :raises ConnectionFailed: ``tls.alert`` (the peer's), ``tls.failed`` (ours)
-        :raises TlsError: ``tls.session.limit``, ``tls.over``; and whatever else the check raised
+        :raises TlsError: ``tls.session.limit``, ``tls.over``, ``tls.peer.unchecked`` (the check itself failed)
         """
         self._demand(not self._over)
         if self._peer_closed:
@@ -290,8 +290,11 @@ class Connection:
         """Tell why OpenSSL gave up."""
         binding.clear_errors()
         watch = self._watch
-        if watch.refusal:
+        if isinstance(watch.refusal, TlsError):
             self._end(watch.refusal)
+        if watch.refusal:
+            message = f"the peer's certificate could not be checked: {watch.refusal}"
+            self._end(TlsError("tls.peer.unchecked", message, hint="see what the check needs"), watch.refusal)
         received, alert = watch.alert or (False, None)
         if alert is not None and received:
             message = f"the peer has ended the connection with the alert {describe(alert)}"
@@ -301,9 +304,9 @@ class Connection:
         message = f"what the peer sends can't be accepted: {reasons}"
         self._end(_failed(message, alert, "compare versions, cipher suites, groups and certificates of both sides"))
 
-    def _end(self, error: Exception) -> NoReturn:
+    def _end(self, error: TlsError, cause: Exception | None = None) -> NoReturn:
         self._over = True
-        raise error
+        raise error from cause
 
 
 def _failed(message: str, alert: int | None, hint: str) -> ConnectionFailed:

@@ -10,6 +10,7 @@ from OpenSSL import SSL
 from smpki.errors import TlsError
 from smpki.hsm.key import TokenKey
 from smpki.tls import binding
+from smpki.tls.peers import find_misfit
 from smpki.tls.provider import load_provider_key
 
 
@@ -44,10 +45,8 @@ def install(context: SSL.Context, identity: Identity, curves: Collection[str]) -
     if not identity.certificates:
         raise _wrong("empty", "there is no certificate", "give the certificate of the key")
     own, *chain = identity.certificates
-    public_key = own.public_key()
-    if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.curve.name not in curves:
-        allowed = f"allowed here are {', '.join(curves)}"
-        raise _wrong("curve", "the key of the own certificate is on a curve that this link does not allow", allowed)
+    if misfit := find_misfit(own, curves):
+        raise _wrong(misfit.rule, f"the own certificate {misfit.what}", "use a certificate that this link allows")
     key = identity.key
     if isinstance(key, TokenKey):
         message = "OpenSSL can't sign with a token's key by this handle"

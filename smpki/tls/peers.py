@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -131,28 +132,42 @@ def fitting(check: PeerCheck, curves: Collection[str]) -> PeerCheck:
     """
 
     def whole(chain: tuple[x509.Certificate, ...]) -> None:
-        key = chain[0].public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in curves:
-            kind = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.strip("_")
-            raise _unfit("curve", f"the peer's certificate is for a key on {kind}", f"allowed are {', '.join(curves)}")
-        try:
-            usage = chain[0].extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            usage = None
-        except ValueError:
-            raise _unfit("unreadable", "the extensions of the peer's certificate can't be read", _NEW) from None
-        if usage is not None and not usage.digital_signature:
-            raise _unfit("key_usage", "the peer's certificate is not for signatures (keyUsage)", _NEW)
+        if misfit := find_misfit(chain[0], curves):
+            message, hint = f"the peer's certificate {misfit.what}", "the peer needs another certificate"
+            raise PeerRefused(f"tls.peer.{misfit.rule}", message, alert=Alert.UNSUPPORTED_CERTIFICATE, hint=hint)
         check(chain)
 
     return whole
 
 
-_NEW = "the peer needs another certificate"
+@dataclass(frozen=True)
+class Misfit:
+    """Why a certificate can't be used on a link.
+
+    :param rule: ``curve``, ``key_usage`` or ``unreadable``
+    :param what: the rest of a sentence that begins with the certificate
+    """
+
+    rule: str
+    what: str
 
 
-def _unfit(rule: str, message: str, hint: str) -> PeerRefused:
-    return PeerRefused(f"tls.peer.{rule}", message, alert=Alert.UNSUPPORTED_CERTIFICATE, hint=hint)
+def find_misfit(certificate: x509.Certificate, curves: Collection[str]) -> Misfit | None:
+    """Why an end entity certificate can't be used on a link; ``None`` when it can.
+
+    :param curves: names of the curves that its key may be on
+    """
+    key = certificate.public_key()
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else None
+    if curve not in curves:
+        return Misfit("curve", f"is for a key on {curve or 'no curve'}; allowed are {', '.join(curves)}")
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    except ValueError:
+        return Misfit("unreadable", "has extensions that can't be read")
+    return None if usage.digital_signature else Misfit("key_usage", "is not for signatures (keyUsage)")
 
 
 def _in_time(certificate: x509.Certificate, now: datetime) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from smpki.asn1.curves import CURVES
 from smpki.errors import TlsError
-from smpki.tls.suites import GROUPS, SIGNATURE_SCHEMES, SUITES, Version
+from smpki.tls.suites import GROUPS, SIGNATURE_SCHEMES, SUITES, Version, of_version
 
 __all__ = [
     "HAN_CLIENT",
@@ -68,20 +68,24 @@ class Profile:
 
         :raises TlsError: ``tls.profile``
         """
-        tables = (
-            *((self.suites, SUITES), (self.groups, GROUPS), (self.certificate_curves, CURVES)),
-            *((self.signature_algorithms, SIGNATURE_SCHEMES), (self.signature_algorithms_cert, SIGNATURE_SCHEMES)),
-        )
-        for names, table in tables:
+        choices = ((self.suites, SUITES), (self.groups, GROUPS), (self.signature_algorithms, SIGNATURE_SCHEMES))
+        others = ((self.signature_algorithms_cert, SIGNATURE_SCHEMES), (self.certificate_curves, CURVES))
+        for names, table in (*choices, *others):
             for name in names:
                 if name not in table:
                     raise self._wrong(f"{name!r} may not be used", f"known are {', '.join(table)}")
         if not self.versions:
             raise self._wrong("no version is allowed", "name TLS12, TLS13 or both")
         for version in self.versions:
-            for names, known in ((self.suites, SUITES), (self.groups, GROUPS)):
-                if not any(version in known[name].versions for name in names):
-                    raise self._wrong(f"nothing is left for {version.value}", "name a cipher suite and a group for it")
+            for names, table in choices:
+                if not of_version(names, table, {version}):
+                    hint = f"name one of {', '.join(name for name in table if version in table[name].versions)}"
+                    raise self._wrong(f"nothing is left to agree on in {version.value}", hint)
+        if Version.TLS12 in self.versions and not set(self.certificate_curves) <= set(self.groups):
+            message = "in TLS 1.2 the curve of a certificate has to be among the groups (RFC 8422 5.3)"
+            raise self._wrong(
+                message, f"add {', '.join(set(self.certificate_curves) - set(self.groups))} to the groups"
+            )
         if self.record_limit is not None and self.record_limit < SMALLEST_RECORD:
             raise self._wrong("records are too small", f"allow {SMALLEST_RECORD} octets at least")
 

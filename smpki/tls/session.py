@@ -13,8 +13,6 @@ from OpenSSL import SSL
 
 from smpki.tls.peers import Alert, PeerRefused
 
-_MOST = 32768  # more than OpenSSL's own cache keeps (20,480)
-
 
 @dataclass(frozen=True)
 class FirstHandshake:
@@ -52,9 +50,13 @@ class Session:
 
 
 class Origins:
-    """What a server remembers: the first handshake of each session that may be resumed. Threads may share it."""
+    """What a server remembers: the first handshake of each session that may be resumed. Threads may share it.
 
-    def __init__(self) -> None:
+    :param most: how many sessions; OpenSSL's own cache keeps fewer (20,480)
+    """
+
+    def __init__(self, most: int = 32768) -> None:
+        self._most = most
         self._lock = Lock()
         self._by_digest: OrderedDict[bytes, FirstHandshake] = OrderedDict()
 
@@ -65,7 +67,7 @@ class Origins:
         """
         with self._lock:
             self._by_digest[digest] = first
-            while len(self._by_digest) > _MOST:
+            while len(self._by_digest) > self._most:
                 self._by_digest.popitem(last=False)
 
     def resume(self, digest: bytes, now: datetime) -> FirstHandshake:

@@ -140,17 +140,9 @@ def set_in_server_hello(at, octets):
     return change
 
 
-def add_to_server_hello(extension):
-    """Append an extension to the ServerHello, which is alone in the first record."""
-
+def add_to_server_hello(number, body=b""):
     def change(to_server, data):
-        if to_server or data[5] != tls_wire.SERVER_HELLO:
-            return data
-        end = 5 + int.from_bytes(data[3:5])
-        body, rest = bytearray(data[9:end] + extension), data[end:]
-        place = 35 + body[34] + 3
-        body[place : place + 2] = (int.from_bytes(body[place : place + 2]) + len(extension)).to_bytes(2)
-        return tls_wire.record(tls_wire.HANDSHAKE, bytes([tls_wire.SERVER_HELLO]) + tls_wire.vector(body, 3)) + rest
+        return data if to_server or data[5] != tls_wire.SERVER_HELLO else tls_wire.with_extension(data, number, body)
 
     return change
 
@@ -162,9 +154,9 @@ DISOBEDIENT = {
     "ChaCha20": (set_in_server_hello(SUITE, b"\xcc\xa9"), Alert.ILLEGAL_PARAMETER),
     "SHA-1": (set_in_server_hello(SUITE, b"\xc0\x09"), Alert.ILLEGAL_PARAMETER),
     "compression": (set_in_server_hello(COMPRESSION, b"\1"), Alert.ILLEGAL_PARAMETER),
-    "max_fragment_length": (add_to_server_hello(b"\0\1\0\1\4"), Alert.UNSUPPORTED_EXTENSION),
-    "truncated_hmac": (add_to_server_hello(b"\0\4\0\0"), Alert.UNSUPPORTED_EXTENSION),
-    "session_ticket": (add_to_server_hello(b"\0\x23\0\0"), Alert.UNSUPPORTED_EXTENSION),
+    "max_fragment_length": (add_to_server_hello(1, b"\4"), Alert.UNSUPPORTED_EXTENSION),
+    "truncated_hmac": (add_to_server_hello(4), Alert.UNSUPPORTED_EXTENSION),
+    "session_ticket": (add_to_server_hello(tls_wire.SESSION_TICKET), Alert.UNSUPPORTED_EXTENSION),
 }
 
 

@@ -97,3 +97,13 @@ def client_hello(
     chosen = b"".join(suite.to_bytes(2) for suite in suites)
     body = version.to_bytes(2) + os.urandom(32) + b"\0" + vector(chosen) + vector(compressions, 1) + vector(octets)
     return record(HANDSHAKE, bytes([CLIENT_HELLO]) + vector(body, 3), 0x0301)
+
+
+def with_extension(flight: bytes, number: int, body: bytes) -> bytes:
+    """The same flight of a server with an extension more in its ServerHello, which has a record to itself."""
+    end = 5 + int.from_bytes(flight[3:5])
+    hello, rest = flight[9:end], flight[end:]
+    place = 35 + hello[34] + 3
+    extensions = hello[place + 2 :] + number.to_bytes(2) + vector(body)
+    hello = hello[:place] + vector(extensions)
+    return record(HANDSHAKE, bytes([SERVER_HELLO]) + vector(hello, 3)) + rest

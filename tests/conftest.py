@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from smpki.errors import TlsError
     from smpki.hsm.pin import Pin
     from smpki.hsm.softhsm import SoftHsm
     from smpki.hsm.token import Token
+    from smpki.tls.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,24 @@ def workshop_of() -> Callable[[Path], Any]:
     sys.modules[place.stem] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return lambda bases: module.Workshop(yaml.safe_load(bases.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="session")
+def shake_hands() -> Callable[["Endpoint", "Endpoint"], tuple["TlsError | None", "TlsError | None"]]:
+    """Call it with a client's and a server's endpoint: why each of both gave up; ``None`` for one that is content."""
+    from smpki.errors import TlsError
+
+    def shake(client: "Endpoint", server: "Endpoint") -> tuple[TlsError | None, TlsError | None]:
+        ends = client.connection(), server.connection()
+        failed: list[TlsError | None] = [None, None]
+        ends[0].start()
+        while any(data := [end.data_to_send() for end in ends]):
+            for number in (0, 1):
+                try:
+                    if data[1 - number] and failed[number] is None:
+                        ends[number].receive(data[1 - number])
+                except TlsError as error:
+                    failed[number] = error
+        return failed[0], failed[1]
+
+    return shake

@@ -1,0 +1,84 @@
+"""A process whose TLS keys are in a token, for the tests: a job in JSON on its input, what came of it on its output."""
+
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from smpki.errors import SmpkiError
+from smpki.hsm.module import find_module
+from smpki.hsm.pin import Pin
+from smpki.tls.provider import key_uri, load_provider, load_provider_key
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def start(pin: str, module: str | None = None) -> dict[str, Any]:
+    """Only the provider."""
+    load_provider(Path(module) if module else find_module(None).path, Pin(pin), os.environ)
+    open_files = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the folder's own
+            open_files.append(os.readlink(f"/proc/self/fd/{name}"))
+    return {"OPENSSL_CONF": os.environ.get("OPENSSL_CONF"), "memfd": [one for one in open_files if "memfd" in one]}
+
+
+def key(pin: str, token: str, label: str) -> str:
+    """One key."""
+    start(pin)
+    return str(load_provider_key(key_uri(token, label)).bits())
+
+
+def handshakes(pin: str, token: str, lock: str) -> dict[str, Any]:
+    """Both ends with a key in the token, which the process uses by itself, too."""
+    start(pin)
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    from smpki.asn1.curves import CURVES
+    from smpki.hsm.key import KeyUse
+    from smpki.hsm.token import Token
+    from smpki.tls.endpoint import Endpoint
+    from smpki.tls.identity import Identity, ProviderKey
+    from smpki.tls.peers import exact_match
+    from smpki.tls.profile import WAN_CLIENT, WAN_SERVER, Version
+
+    def made(opened: Token, name: str) -> Identity:
+        private = opened.generate(name, CURVES["brainpoolP256r1"], KeyUse.SIGN)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = x509.CertificateBuilder(subject, subject, private.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+        return Identity((builder.sign(private, hashes.SHA256()),), ProviderKey(key_uri(token, name)))
+
+    results = {}
+    with Token.open(None, token, Pin(pin), lock=Path(lock)) as opened:
+        ours, theirs = made(opened, "gateway's TLS key"), made(opened, "Schlüssel/2")
+        for version in Version:
+            only = frozenset({version})
+            checks = [exact_match(one.certificates, now=lambda: NOW) for one in (theirs, ours)]
+            client = Endpoint(replace(WAN_CLIENT, versions=only), ours, checks[0], clock=lambda: NOW).connection()
+            server = Endpoint(replace(WAN_SERVER, versions=only), theirs, checks[1], clock=lambda: NOW).connection()
+            client.start()
+            while (data := client.data_to_send()) or (answer := server.data_to_send()):
+                server.receive(data) if data else client.receive(answer)
+            results[version.value] = [
+                end.established and end.version is version and end.peer_certificate == peer.certificates[0]
+                for end, peer in ((client, theirs), (server, ours))
+            ]
+        opened.key(label="gateway's TLS key").sign(b"data", ec.ECDSA(hashes.SHA256()))
+    return results
+
+
+if __name__ == "__main__":
+    job = json.load(sys.stdin)
+    try:
+        answer = globals()[job.pop("job")](**job)
+    except SmpkiError as error:
+        answer = error.as_dict()
+    json.dump(answer, sys.stdout)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.gateway.han_authority import lint_technician_ca
 from smpki.gateway.han_certificate import HanType, lint_han_certificate
@@ -12,6 +13,8 @@ from smpki.gateway.han_names import HanRole
 from smpki.gateway.lmn_certificate import LmnHolder, lint_lmn_certificate
 from smpki.policy.lint.certificate import Linter
 from smpki.policy.load import default_policy_text, load_policy
+from smpki.requests.check import check
+from smpki.requests.explain import explain
 
 HERE = Path(__file__).parent
 BASES = HERE / "certificate_bases.yaml"
@@ -57,3 +60,11 @@ def test_exactly_the_findings_expected(path, workshop, lint):
 @pytest.mark.parametrize("name", SOUND)
 def test_certificates_as_the_specification_has_them_have_no_finding(name, workshop, lint):
     assert lint(name, workshop.describe("certificates", name, {})) == ()
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_the_pkis_own_look_at_files_does_not_choke_on_them(name, workshop):
+    data, policy = workshop.base(name).public_bytes(Encoding.DER), load_policy(default_policy_text())
+    assert explain(data, policy).text().startswith("Certificate (Zertifikat)")
+    passed = [part.passed for part in check(data, policy)]
+    assert passed == [name == "han-gateway-c"]  # for all others it knows no rules

@@ -262,6 +262,8 @@ class Connection:
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
+            if not self._established:
+                self._end(_told(Alert.CLOSE_NOTIFY))
             self._peer_closed = True
             yield Closed()
 
@@ -297,9 +299,7 @@ class Connection:
             self._end(TlsError("tls.peer.unchecked", message, hint="see what the check needs"), watch.refusal)
         received, alert = watch.alert or (False, None)
         if alert is not None and received:
-            message = f"the peer has ended the connection with the alert {describe(alert)}"
-            hint = "the peer's log says more"
-            self._end(ConnectionFailed("tls.alert", message, alert=alert, received=True, hint=hint))
+            self._end(_told(alert))
         reasons = ", ".join(reason for _, _, reason in error.args[0]) if isinstance(error, SSL.Error) else "no reason"
         message = f"what the peer sends can't be accepted: {reasons}"
         self._end(_failed(message, alert, "compare versions, cipher suites, groups and certificates of both sides"))
@@ -307,6 +307,11 @@ class Connection:
     def _end(self, error: TlsError, cause: Exception | None = None) -> NoReturn:
         self._over = True
         raise error from cause
+
+
+def _told(alert: int) -> ConnectionFailed:
+    message = f"the peer has ended the connection with the alert {describe(alert)}"
+    return ConnectionFailed("tls.alert", message, alert=alert, received=True, hint="the peer's log says more")
 
 
 def _failed(message: str, alert: int | None, hint: str) -> ConnectionFailed:

@@ -41,16 +41,18 @@ class SmpkiError(Exception):
         return f"{place}{self.message} [{self.code}]"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # keyword-only arguments need help to cross a process boundary
-        return _rebuild, (type(self), self.code, self.message, self.where, self.hint)
+        # keyword-only arguments, those of subclasses too, need help to cross a process boundary
+        return _rebuild, (type(self), self.args, self.__dict__)
 
     def as_dict(self) -> dict[str, str]:
         """The refusal as the mapping that ``--json`` prints and the audit stores."""
         return {"code": self.code, "message": self.message, "where": self.where, "hint": self.hint}
 
 
-def _rebuild(kind: type[SmpkiError], code: str, message: str, where: str, hint: str) -> SmpkiError:
-    return kind(code, message, where=where, hint=hint)
+def _rebuild(kind: type[SmpkiError], arguments: tuple[str, ...], state: dict[str, object]) -> SmpkiError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class PolicyError(SmpkiError):

@@ -74,13 +74,6 @@ class PeerRefused(TlsError):
         super().__init__(code, message, where=where, hint=hint)
         self.alert = alert
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (self.code, self.message, self.where, self.hint, self.alert)
-
-
-def _rebuild(code: str, message: str, where: str, hint: str, alert: Alert) -> PeerRefused:
-    return PeerRefused(code, message, alert=alert, where=where, hint=hint)
-
 
 PeerCheck = Callable[[tuple[x509.Certificate, ...]], None]
 """Asked during the handshake with the peer's chain, end entity first; raises :class:`PeerRefused`."""

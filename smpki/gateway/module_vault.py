@@ -63,16 +63,17 @@ class ModuleVault:
 
     @contextmanager
     def changing(self) -> Iterator[Contents]:
-        """What is there at this moment, without what interruptions left; it is read again after what is done within."""
+        """What is there at this moment, without what interruptions left. After what is done within it is read again."""
         self.check()
         with self._lock:
-            self._known = None
             try:
+                self._known = None
                 contents = self._contents()
                 self._tidy_up(contents)
                 yield contents
             finally:
                 self._known = None
+            self._contents()  # what is current now must not be lost from now on
 
     def handle(self, held: HeldKey) -> TokenKey:
         """The handle of a key; within :meth:`reading` or :meth:`changing`."""
@@ -84,7 +85,7 @@ class ModuleVault:
     def destroy(self, keys: Iterable[HeldKey]) -> None:
         """Destroy keys with their certificates; within :meth:`changing`."""
         for held in keys:
-            self.vault.destroy(self.handle(held))
+            self.vault.destroy(held.info)
             if held.certificate is not None:
                 # it comes last: a certificate without a key is found later and dropped
                 value = held.certificate.public_bytes(Encoding.DER)

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
@@ -39,8 +38,13 @@ class FileClaim:
     def release(self) -> None:
         """Give the lock back; a second time does nothing."""
         if self in _held:
-            _held.discard(self)
-            os.close(self._descriptor)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # for the copies of a fork that has just begun, too
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close a copy, lest the lock outlive the process that holds it."""
+        _held.discard(self)
+        os.close(self._descriptor)
 
 
 def claimed(name: str) -> TokenError:
@@ -54,10 +58,8 @@ def claimed(name: str) -> TokenError:
 
 
 def _after_fork() -> None:
-    """Close the copies, lest the lock outlive the process that holds it."""
     for claim in tuple(_held):
-        with suppress(OSError):
-            claim.release()
+        claim.abandon()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -79,13 +79,11 @@ class SoftwareVault:
                 return TokenKey(self, info, self._private(info).public_key())
         raise self._missing(label or (key_id or b"").hex())
 
-    def destroy(self, key: ec.EllipticCurvePrivateKey) -> None:
+    def destroy(self, key: KeyInfo) -> None:
         """See :meth:`Vault.destroy`."""
-        if not isinstance(key, TokenKey) or key.owner is not self:
-            raise self._refused("key.foreign", "the key is not of this vault", "ask the vault that owns it")
         with self._alone():
-            if self._keys.pop(key.info, None) is None:
-                raise self._missing(key.info.label)
+            if self._keys.pop(key, None) is None:
+                raise self._missing(key.label)
 
     def tls_key(self, key: TokenKey) -> ec.EllipticCurvePrivateKey:
         """See :meth:`Vault.tls_key`: the key itself."""

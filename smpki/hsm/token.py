@@ -214,12 +214,13 @@ class Token:
         """
         return self._own(key).key_id
 
-    def destroy(self, key: ec.EllipticCurvePrivateKey) -> None:
+    def destroy(self, key: ec.EllipticCurvePrivateKey | KeyInfo) -> None:
         """Destroy both halves of a key pair, for good.
 
+        :param key: the key, or which one it is: what has lost its public half gives no key any more
         :raises TokenError: ``token.key.foreign``, ``token.key.missing``, ``token.full``, or the vendor's
         """
-        info = self._own(key)
+        info = key if isinstance(key, KeyInfo) else self._own(key)
         with exclusive(self.lock), self._sessions.borrow("destroy a key") as channel:
             self._destroy(channel, info)
 

@@ -73,7 +73,7 @@ class TokenVault:
         """See :meth:`Vault.key`."""
         return self._token.key(label=label, key_id=key_id)
 
-    def destroy(self, key: ec.EllipticCurvePrivateKey) -> None:
+    def destroy(self, key: KeyInfo) -> None:
         """See :meth:`Vault.destroy`."""
         self._token.destroy(key)
 

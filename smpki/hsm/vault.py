@@ -95,10 +95,10 @@ class Vault(Protocol):
         :raises TokenError: ``token.key.missing``
         """
 
-    def destroy(self, key: ec.EllipticCurvePrivateKey) -> None:
+    def destroy(self, key: KeyInfo) -> None:
         """Destroy both halves of a key pair.
 
-        :raises TokenError: ``token.key.missing``, ``token.key.foreign``
+        :raises TokenError: ``token.key.missing``
         """
 
     def tls_key(self, key: TokenKey) -> ec.EllipticCurvePrivateKey | None:

@@ -55,7 +55,7 @@ _WAIT_SECONDS = 30
 _READ = "smpki_read"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str | URL) -> Engine:
     """Prepare the way to a database; the first transaction connects.
 
     SQLite runs in WAL mode with ``synchronous=FULL``, so that a commit is durable when it returns, and with foreign

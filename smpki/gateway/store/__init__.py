@@ -1,0 +1,1 @@
+"""The gateway's own database: readings, deliveries, logs, configuration documents, small state."""

@@ -1,0 +1,90 @@
+"""The gateway's logs: entries are added, never changed; their numbers rise by one, whatever the clock does."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, func, insert, select
+
+from smpki.gateway.store.tables import log_entry
+
+Log = Literal["system", "calibration", "consumer"]
+"""System log, calibration log (eichtechnisches Log), consumer log (Letztverbraucherlog)."""
+
+Level = Literal["I", "W", "E", "F"]
+"""Information, warning, error, fatal; the letters of ``q.level`` in the Detailspezifikationen, chapter 6."""
+
+Outcome = Literal["success", "failure"]
+
+LEVELS: tuple[Level, ...] = ("I", "W", "E", "F")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An entry as it stands in a log.
+
+    :param event: short stable name of what happened, such as an error's code
+    """
+
+    record_number: int
+    timestamp: datetime
+    level: Level
+    event: str
+    outcome: Outcome
+    text: str
+
+
+class Logs:
+    """The logs, inside a transaction. Each consumer has one of their own, named by ``consumer``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def append(
+        self,
+        log: Log,
+        event: str,
+        text: str,
+        *,
+        now: datetime,
+        level: Level = "I",
+        outcome: Outcome = "success",
+        consumer: str = "",
+    ) -> LogEntry:
+        """Add an entry.
+
+        :param consumer: for the consumer log, whose it is
+        """
+        last = select(func.coalesce(func.max(log_entry.c.record_number), 0))
+        last = last.where(log_entry.c.log == log, log_entry.c.consumer == consumer)
+        number = self._connection.execute(last).scalar_one() + 1
+        entry = LogEntry(number, now, level, event, outcome, text)
+        values = {name: getattr(entry, name) for name in LogEntry.__dataclass_fields__}
+        self._connection.execute(insert(log_entry).values(log=log, consumer=consumer, **values))
+        return entry
+
+    def page(
+        self,
+        log: Log,
+        *,
+        consumer: str = "",
+        level: Level = "I",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> tuple[LogEntry, ...]:
+        """Entries of a log by number.
+
+        :param level: so grave or graver
+        :param since: of then or later
+        :param until: of before
+        :param after: number of the last entry of the page before
+        """
+        columns = [log_entry.c[name] for name in LogEntry.__dataclass_fields__]
+        wanted = [log_entry.c.log == log, log_entry.c.consumer == consumer, log_entry.c.record_number > after]
+        wanted += [log_entry.c.level.in_(LEVELS[LEVELS.index(level) :])]
+        wanted += [log_entry.c.timestamp >= since] if since else []
+        wanted += [log_entry.c.timestamp < until] if until else []
+        query = select(*columns).where(*wanted).order_by(log_entry.c.record_number).limit(limit)
+        return tuple(LogEntry(*row) for row in self._connection.execute(query))

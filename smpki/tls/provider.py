@@ -14,11 +14,13 @@ from base64 import encodebytes
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from smpki.asn1 import der
 from smpki.errors import TlsError
+from smpki.hsm.filelock import exclusive
 from smpki.hsm.module import library_folders
 from smpki.hsm.pin import Pin
 
@@ -45,6 +47,8 @@ pkcs11-module-token-pin = file:{pin_file}
 # with SoftHSM a process crashes at its end otherwise
 pkcs11-module-quirks = no-deinit
 pkcs11-module-load-behavior = early
+# who loads a key again would find the copy that is kept for the first, and lose it with that
+pkcs11-module-cache-keys = false
 activate = 1
 """
 
@@ -88,18 +92,30 @@ def configuration(library: Path, module: Path, pin_file: Path) -> str:
     return _CONFIGURATION.format(library=_escaped(library), module=_escaped(module), pin_file=quote(str(pin_file)))
 
 
-def load_provider(module: Path, pin: Pin, environ: MutableMapping[str, str], *, root: Path = Path("/")) -> None:
-    """Import cryptography so that its OpenSSL can use the keys of tokens; the first import of the process.
+def load_provider(
+    module: Path,
+    token: str | None,
+    pin: Pin,
+    environ: MutableMapping[str, str],
+    *,
+    lock: Path,
+    root: Path = Path("/"),
+) -> None:
+    """Import cryptography so that its OpenSSL can use the keys of a token, and log in; the first import of the process.
 
-    Configuration and PIN are handed over in memory and are gone when this returns. Where the module is not p11-kit's
-    proxy, no :class:`smpki.hsm.token.Token` of it can be open in the same process.
+    Configuration and PIN are handed over in memory and are gone when this returns. The login lasts as long as the
+    process: were it left to a :class:`smpki.hsm.token.Token` of the same process, OpenSSL's keys would end with that.
+    Where the module is not p11-kit's proxy, no such Token can be open beside this.
 
     :param module: the PKCS#11 module, see :func:`smpki.hsm.module.find_module`
+    :param token: the token's label; ``None``: every token that the module has
     :param pin: the user's PIN, up to 31 octets
     :param environ: ``os.environ``; OPENSSL_CONF is set in it for a moment
+    :param lock: as for :meth:`smpki.hsm.token.Token.open`
     :param root: where the file system begins
     :raises TlsError: ``tls.provider.missing``, ``tls.provider.path``, ``tls.provider.pin_length``,
-        ``tls.provider.late``, ``tls.provider.refused``
+        ``tls.provider.late``, ``tls.provider.refused``, ``tls.provider.pin``
+    :raises TokenError: ``token.lock.*``
     """
     library = find_provider(root=root)
     if len(pin.reveal().encode()) > LONGEST_PIN:
@@ -133,6 +149,8 @@ def load_provider(module: Path, pin: Pin, environ: MutableMapping[str, str], *, 
             where=str(module),
             hint="check that both are of this machine's architecture and that the module works: p11-kit list-modules",
         )
+    with exclusive(lock):
+        _log_in(token)
 
 
 def _escaped(path: Path) -> str:
@@ -155,6 +173,15 @@ def _is_loaded(library: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _log_in(token: str | None) -> None:
+    """Look for a key that is not there."""
+    try:
+        load_provider_key(key_uri(token, token_hex()))
+    except TlsError as error:
+        if error.code != "tls.provider.key":
+            raise TlsError(error.code, error.message, where=token or "", hint=error.hint) from None
 
 
 def key_uri(token: str | None, label: str) -> str:
@@ -182,7 +209,7 @@ def provider_key_pem(uri: str) -> bytes:
 
 
 def load_provider_key(uri: str) -> "PKey":
-    """OpenSSL's handle of a key in a token; the first one of a process logs in.
+    """OpenSSL's handle of a key in a token.
 
     :param uri: see :func:`key_uri`
     :raises TlsError: ``tls.provider.key``, ``tls.provider.pin``

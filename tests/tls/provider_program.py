@@ -17,25 +17,26 @@ from smpki.tls.provider import key_uri, load_provider, load_provider_key
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def start(pin: str, module: str | None = None) -> dict[str, Any]:
+def start(pin: str, lock: str, token: str | None = None, module: str | None = None) -> dict[str, Any]:
     """Only the provider."""
-    load_provider(Path(module) if module else find_module(None).path, Pin(pin), os.environ)
+    library = Path(module) if module else find_module(None).path
+    load_provider(library, token, Pin(pin), os.environ, lock=Path(lock))
     open_files = []
-    for name in os.listdir("/proc/self/fd"):
+    for file in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the folder's own
-            open_files.append(os.readlink(f"/proc/self/fd/{name}"))
+            open_files.append(str(file.readlink()))
     return {"OPENSSL_CONF": os.environ.get("OPENSSL_CONF"), "memfd": [one for one in open_files if "memfd" in one]}
 
 
-def key(pin: str, token: str, label: str) -> str:
+def key(pin: str, lock: str, token: str, label: str) -> str:
     """One key."""
-    start(pin)
+    start(pin, lock, token)
     return str(load_provider_key(key_uri(token, label)).bits())
 
 
-def handshakes(pin: str, token: str, lock: str) -> dict[str, Any]:
+def handshakes(pin: str, lock: str, token: str) -> dict[str, Any]:
     """Both ends with a key in the token, which the process uses by itself, too."""
-    start(pin)
+    start(pin, lock, token)
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -49,6 +50,8 @@ def handshakes(pin: str, token: str, lock: str) -> dict[str, Any]:
     from smpki.tls.peers import exact_match
     from smpki.tls.profile import WAN_CLIENT, WAN_SERVER, Version
 
+    sha256 = ec.ECDSA(hashes.SHA256())
+
     def made(opened: Token, name: str) -> Identity:
         private = opened.generate(name, CURVES["brainpoolP256r1"], KeyUse.SIGN)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -56,23 +59,23 @@ def handshakes(pin: str, token: str, lock: str) -> dict[str, Any]:
         builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
         return Identity((builder.sign(private, hashes.SHA256()),), ProviderKey(key_uri(token, name)))
 
-    results = {}
+    def shake(ours: Identity, theirs: Identity, version: Version) -> bool:
+        only = frozenset({version})
+        trusts_theirs, trusts_ours = (exact_match(one.certificates, now=lambda: NOW) for one in (theirs, ours))
+        client = Endpoint(replace(WAN_CLIENT, versions=only), ours, trusts_theirs, clock=lambda: NOW).connection()
+        server = Endpoint(replace(WAN_SERVER, versions=only), theirs, trusts_ours, clock=lambda: NOW).connection()
+        client.start()
+        while (data := client.data_to_send()) or (answer := server.data_to_send()):
+            server.receive(data) if data else client.receive(answer)
+        return client.established and server.established and client.version is version
+
     with Token.open(None, token, Pin(pin), lock=Path(lock)) as opened:
-        ours, theirs = made(opened, "gateway's TLS key"), made(opened, "Schlüssel/2")
-        for version in Version:
-            only = frozenset({version})
-            checks = [exact_match(one.certificates, now=lambda: NOW) for one in (theirs, ours)]
-            client = Endpoint(replace(WAN_CLIENT, versions=only), ours, checks[0], clock=lambda: NOW).connection()
-            server = Endpoint(replace(WAN_SERVER, versions=only), theirs, checks[1], clock=lambda: NOW).connection()
-            client.start()
-            while (data := client.data_to_send()) or (answer := server.data_to_send()):
-                server.receive(data) if data else client.receive(answer)
-            results[version.value] = [
-                end.established and end.version is version and end.peer_certificate == peer.certificates[0]
-                for end, peer in ((client, theirs), (server, ours))
-            ]
-        opened.key(label="gateway's TLS key").sign(b"data", ec.ECDSA(hashes.SHA256()))
-    return results
+        both = made(opened, "gateway's TLS key"), made(opened, "Schlüssel/2")
+        results = {version.value: shake(*both, version) for version in Version}
+        key = opened.key(label="gateway's TLS key")
+        key.public_key().verify(key.sign(b"data", sha256), b"data", sha256)
+    # what OpenSSL holds outlives the process's own use of the token
+    return results | {"afterwards": shake(*both, Version.TLS13)}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The protocol is that of the wired LMN (DIN VDE 0418-63-9; Detailspezifikationen 
 speak it inside TLS, and at the optical interface without being asked.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -46,7 +46,8 @@ class Telegram:
     """A telegram that was taken whole.
 
     :param received_at: when it began to come
-    :param readings: what is to be stored; those off the marks of the alignment are not among them
+    :param readings: what is to be stored. They come once: who can't store them now keeps them. Those off the marks of
+        the alignment are not among them
     :param decremented_timestamp: the meter's time of sending is before that of its last telegram (REQ.TLSHDLC.SMGW.70)
     """
 
@@ -71,6 +72,7 @@ class SmlSource:
 
     :param meters: whose telegrams are taken; None: everybody's
     :param alignment: which readings count; None: every one, at the full second of its moment
+    :param latest: marks that have their reading already, such as those in the store when the gateway starts
     :param status: makes the 64-bit status word out of the meter's own, which is None when the meter sent none: then
         it has nothing to complain of (Detailspezifikationen zur TR-03109-1, 9.3.4.2)
     :param longest: limit for one telegram, in octets
@@ -81,6 +83,7 @@ class SmlSource:
         *,
         meters: Collection[DeviceId] | None = None,
         alignment: Alignment | None = None,
+        latest: Mapping[tuple[DeviceId, Obis], datetime] | None = None,
         status: Callable[[int | None], int] = lambda word: word or 0,
         longest: int = LONGEST_TELEGRAM,
     ) -> None:
@@ -89,7 +92,7 @@ class SmlSource:
         self._alignment = alignment
         self._status = status
         self._sent: dict[DeviceId, SmlTime] = {}
-        self._last_mark: dict[tuple[DeviceId, Obis], datetime] = {}
+        self._latest = dict(latest or {})
 
     def receive(self, data: bytes, at: datetime) -> list[Telegram | RefusedTelegram]:
         """Take octets.
@@ -135,8 +138,8 @@ class SmlSource:
                 continue
             mark = self._alignment.mark(reading.captured_at)
             register = reading.meter, reading.obis
-            if mark is not None and self._last_mark.get(register) != mark:  # the first one counts
-                self._last_mark[register] = mark
+            if mark is not None and self._latest.get(register) != mark:  # the first one counts
+                self._latest[register] = mark
                 yield replace(reading, captured_at=mark)
 
     def _went_back(self, meter: DeviceId, sent: SmlTime | None) -> bool:

@@ -269,6 +269,12 @@ def test_one_reading_counts_for_each_mark_of_the_period() -> None:
     assert len(found) == 4
 
 
+def test_a_mark_that_is_in_the_store_takes_no_other_reading() -> None:
+    source = SmlSource(alignment=QUARTER_HOUR, latest={(METER, A_PLUS): NOON})
+    assert taken(GOOD, source, NOON + SECOND).readings == ()
+    assert taken(GOOD, source, NOON + 901 * SECOND).readings == (reading(5, captured_at=NOON + 900 * SECOND),)
+
+
 def test_with_half_a_period_of_tolerance_every_reading_has_a_mark() -> None:
     alignment = Alignment(timedelta(minutes=1), timedelta(seconds=30))
     for seconds in range(60):

@@ -1,12 +1,12 @@
 """Readings in the store: each moment of a register once, and never another value for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from smpki.gateway.readings import Obis, Reading
@@ -102,6 +102,12 @@ class Readings:
         wanted += [reading.c.captured_at < until] if until else []
         query = select(reading).where(*wanted).order_by(reading.c.number).limit(limit)
         return stored_readings(self._connection.execute(query).mappings())
+
+    def latest(self) -> Mapping[tuple[DeviceId, Obis], datetime]:
+        """When the latest reading of each register was captured."""
+        columns = reading.c.meter, reading.c.obis
+        query = select(*columns, func.max(reading.c.captured_at)).group_by(*columns)
+        return {(_meter(meter), _obis(obis)): at for meter, obis, at in self._connection.execute(query)}
 
     def conflicts(self, *, after: int = 0, limit: int = 1000) -> tuple[Conflict, ...]:
         """Contradicting readings in the order in which they came."""

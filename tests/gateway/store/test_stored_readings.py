@@ -70,6 +70,16 @@ def test_pages_and_filters(
         assert [one.reading for one in found] == [reading(1, meter=meter, obis=obis)]
 
 
+def test_the_latest_moment_of_each_register(
+    store: GatewayStore, reading: Make, noon: datetime, registers: list[tuple[DeviceId, Obis]]
+) -> None:
+    (meter, obis), (other, _) = registers[0], registers[2]
+    with store.work() as work:
+        work.readings.add([reading(2), reading(1), reading(0, meter=other)], now=noon)
+        latest = {(meter, obis): noon + timedelta(minutes=30), (other, obis): noon}
+        assert work.readings.latest() == latest
+
+
 @pytest.mark.parametrize(
     "statement",
     ["UPDATE reading SET value = '9'", "UPDATE log_entry SET text = ''", "DELETE FROM log_entry"],

@@ -92,30 +92,18 @@ def configuration(library: Path, module: Path, pin_file: Path) -> str:
     return _CONFIGURATION.format(library=_escaped(library), module=_escaped(module), pin_file=quote(str(pin_file)))
 
 
-def load_provider(
-    module: Path,
-    token: str | None,
-    pin: Pin,
-    environ: MutableMapping[str, str],
-    *,
-    lock: Path,
-    root: Path = Path("/"),
-) -> None:
-    """Import cryptography so that its OpenSSL can use the keys of a token, and log in; the first import of the process.
+def load_provider(module: Path, pin: Pin, environ: MutableMapping[str, str], *, root: Path = Path("/")) -> None:
+    """Import cryptography so that its OpenSSL can use the keys of tokens; the first import of the process.
 
-    Configuration and PIN are handed over in memory and are gone when this returns. The login lasts as long as the
-    process: were it left to a :class:`smpki.hsm.token.Token` of the same process, OpenSSL's keys would end with that.
-    Where the module is not p11-kit's proxy, no such Token can be open beside this.
+    Configuration and PIN are handed over in memory and are gone when this returns. :func:`log_in` comes next. Where the
+    module is not p11-kit's proxy, no :class:`smpki.hsm.token.Token` of it can be open in the same process.
 
     :param module: the PKCS#11 module, see :func:`smpki.hsm.module.find_module`
-    :param token: the token's label; ``None``: every token that the module has
     :param pin: the user's PIN, up to 31 octets
     :param environ: ``os.environ``; OPENSSL_CONF is set in it for a moment
-    :param lock: as for :meth:`smpki.hsm.token.Token.open`
     :param root: where the file system begins
     :raises TlsError: ``tls.provider.missing``, ``tls.provider.path``, ``tls.provider.pin_length``,
-        ``tls.provider.late``, ``tls.provider.refused``, ``tls.provider.pin``
-    :raises TokenError: ``token.lock.*``
+        ``tls.provider.late``, ``tls.provider.refused``
     """
     library = find_provider(root=root)
     if len(pin.reveal().encode()) > LONGEST_PIN:
@@ -149,8 +137,24 @@ def load_provider(
             where=str(module),
             hint="check that both are of this machine's architecture and that the module works: p11-kit list-modules",
         )
-    with exclusive(lock):
-        _log_in(token)
+
+
+def log_in(token: str | None, lock: Path) -> None:
+    """Let OpenSSL log in to a token, once and for as long as the process lasts.
+
+    Were this left to a :class:`smpki.hsm.token.Token` of the same process, OpenSSL's keys would end with that.
+
+    :param token: the token's label; ``None``: every token that the module has
+    :param lock: as for :meth:`smpki.hsm.token.Token.open`
+    :raises TlsError: ``tls.provider.pin``
+    :raises TokenError: ``token.lock.*``
+    """
+    try:
+        with exclusive(lock):
+            load_provider_key(key_uri(token, token_hex()))  # which is not there, but looked for behind the login
+    except TlsError as error:
+        if error.code != "tls.provider.key":
+            raise TlsError(error.code, error.message, where=token or "", hint=error.hint) from None
 
 
 def _escaped(path: Path) -> str:
@@ -173,15 +177,6 @@ def _is_loaded(library: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _log_in(token: str | None) -> None:
-    """Look for a key that is not there."""
-    try:
-        load_provider_key(key_uri(token, token_hex()))
-    except TlsError as error:
-        if error.code != "tls.provider.key":
-            raise TlsError(error.code, error.message, where=token or "", hint=error.hint) from None
 
 
 def key_uri(token: str | None, label: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from smpki.errors import SmpkiError
 from smpki.hsm.module import find_module
 from smpki.hsm.pin import Pin
-from smpki.tls.provider import key_uri, load_provider, load_provider_key
+from smpki.tls.provider import key_uri, load_provider, load_provider_key, log_in
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -20,7 +20,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def start(pin: str, lock: str, token: str | None = None, module: str | None = None) -> dict[str, Any]:
     """Only the provider."""
     library = Path(module) if module else find_module(None).path
-    load_provider(library, token, Pin(pin), os.environ, lock=Path(lock))
+    load_provider(library, Pin(pin), os.environ)
+    log_in(token, Path(lock))
     open_files = []
     for file in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the folder's own

@@ -128,22 +128,22 @@ def test_the_container_holds_the_uri_of_the_key() -> None:
 
 def test_where_the_provider_is_missing_the_refusal_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(TlsError) as caught:
-        load_provider(Path("module.so"), None, Pin("2468013579"), {}, lock=tmp_path / "lock", root=tmp_path)
+        load_provider(Path("module.so"), Pin("2468013579"), {}, root=tmp_path)
     assert caught.value.code == "tls.provider.missing"
     for word in ("apt install pkcs11-provider", "Debian 13", "bookworm-backports", "key in a file"):
         assert word in caught.value.hint
 
 
-def test_it_is_too_late_when_cryptography_is_there(tmp_path: Path) -> None:
+def test_it_is_too_late_when_cryptography_is_there() -> None:
     environ: dict[str, str] = {}
     with pytest.raises(TlsError) as caught:
-        load_provider(Path("module.so"), None, Pin("2468013579"), environ, lock=tmp_path / "lock")
+        load_provider(Path("module.so"), Pin("2468013579"), environ)
     assert (caught.value.code, environ) == ("tls.provider.late", {})
 
 
-def test_a_pin_that_the_provider_would_cut_is_refused(tmp_path: Path) -> None:
+def test_a_pin_that_the_provider_would_cut_is_refused() -> None:
     with pytest.raises(TlsError) as caught:
-        load_provider(Path("module.so"), None, Pin("ü" * 16), {}, lock=tmp_path / "lock")
+        load_provider(Path("module.so"), Pin("ü" * 16), {})
     assert caught.value.code == "tls.provider.pin_length"
     assert "ü" not in str(caught.value)
 

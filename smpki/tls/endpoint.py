@@ -118,9 +118,10 @@ class Endpoint:
     def _extend(self, authorities: Sequence[x509.Name]) -> None:
         """What a ClientHello says besides what OpenSSL says by itself."""
         versions = self.profile.versions
-        if Version.TLS13 in versions:  # RFC 8446 4.2.3
-            codes = (SIGNATURE_SCHEMES[name].code for name in self.profile.signature_algorithms_cert)
-            self._extensions[_SIGNATURE_ALGORITHMS_CERT] = _vector(b"".join(code.to_bytes(2) for code in codes))
+        if Version.TLS13 in versions:  # RFC 8446 4.2.3; a server that chooses TLS 1.2 goes by it too
+            schemes = (SIGNATURE_SCHEMES[name] for name in self.profile.signature_algorithms_cert)
+            codes = (scheme.code.to_bytes(2) for scheme in schemes if scheme.versions & versions)
+            self._extensions[_SIGNATURE_ALGORITHMS_CERT] = _vector(b"".join(codes))
         if Version.TLS12 in versions and len(authorities) > 1:  # RFC 6066 6
             names = (_X509_NAME + _vector(name.public_bytes()) for name in authorities)
             self._extensions[_TRUSTED_CA_KEYS] = _vector(b"".join(names))

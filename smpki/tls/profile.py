@@ -100,7 +100,7 @@ WAN_CLIENT = Profile(
     suites=tuple(SUITES),
     groups=tuple(GROUPS),
     signature_algorithms=tuple(SIGNATURE_SCHEMES),
-    signature_algorithms_cert=tuple(name for name in SIGNATURE_SCHEMES if "brainpool" in name),
+    signature_algorithms_cert=tuple(name for name in SIGNATURE_SCHEMES if "secp" not in name),
     certificate_curves=("brainpoolP256r1",),
     session_limit=timedelta(hours=48),
     resumption=False,

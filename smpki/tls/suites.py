@@ -70,13 +70,18 @@ SIGNATURE_SCHEMES: Mapping[str, Choice] = MappingProxyType(
         "ecdsa_brainpoolP256r1tls13_sha256": Choice("ecdsa_brainpoolP256r1tls13_sha256", 0x081A, _ONLY_13),
         "ecdsa_brainpoolP384r1tls13_sha384": Choice("ecdsa_brainpoolP384r1tls13_sha384", 0x081B, _ONLY_13),
         "ecdsa_brainpoolP512r1tls13_sha512": Choice("ecdsa_brainpoolP512r1tls13_sha512", 0x081C, _ONLY_13),
-        # in TLS 1.2 these two stand for the hash with any curve
-        "ecdsa_secp256r1_sha256": Choice("ecdsa_secp256r1_sha256", 0x0403, _BOTH),
-        "ecdsa_secp384r1_sha384": Choice("ecdsa_secp384r1_sha384", 0x0503, _BOTH),
+        "ecdsa_secp256r1_sha256": Choice("ecdsa_secp256r1_sha256", 0x0403, _ONLY_13),
+        "ecdsa_secp384r1_sha384": Choice("ecdsa_secp384r1_sha384", 0x0503, _ONLY_13),
+        "ecdsa_sha256": Choice("ECDSA+SHA256", 0x0403, _ONLY_12),
+        "ecdsa_sha384": Choice("ECDSA+SHA384", 0x0503, _ONLY_12),
         "ecdsa_sha512": Choice("ECDSA+SHA512", 0x0603, _ONLY_12),
     }
 )
-"""Signature schemes. TLS 1.2 needs ``ecdsa_sha512`` (table 9), which in TLS 1.3 would name a curve that may not be."""
+"""Signature schemes.
+
+Those of TLS 1.2 name a hash for any curve (table 9). In TLS 1.3 the same numbers name a curve as well, 0x0603 one that
+may not be; a hello that offers both versions can't tell which is meant.
+"""
 
 
 def of_version(names: Iterable[str], table: Mapping[str, Choice], versions: Set[Version]) -> list[str]:

@@ -57,8 +57,11 @@ def test_what_a_client_of_both_versions_offers(client_hello):
     hello = client_hello(TLS12, TLS13)
     assert hello.suites == SUITES_13 + SUITES_12
     assert set(hello.numbers(tls_wire.GROUPS)) == ORDER_OF_GROUP.keys()
-    assert set(hello.numbers(tls_wire.SIGNATURE_ALGORITHMS)) == {*SIGNATURES_12, *SIGNATURES_13}
+    assert hello.numbers(tls_wire.SIGNATURE_ALGORITHMS) == [0x081A, 0x081B, 0x081C, *SIGNATURES_12]
     assert hello.extensions[tls_wire.SUPPORTED_VERSIONS] == bytes.fromhex("0403040303")
+    # a server that chooses TLS 1.2 would find nothing for its certificate among those of 1.3 alone
+    of_certificates = hello.numbers(tls_wire.SIGNATURE_ALGORITHMS_CERT)
+    assert of_certificates == [0x081A, 0x081B, 0x081C, *SIGNATURES_12]
 
 
 @pytest.mark.requirement("REQ.TA.TLS.Handshake.60")

@@ -131,7 +131,7 @@ def certificate_for(make_certificate: Callable[..., x509.Certificate]) -> Callab
     """``certificate_for(slot, public_key, name=...)``: a certificate as the slot wants it."""
 
     def make(
-        slot: Slot, public_key: ec.EllipticCurvePublicKey, name: str = "EABC00000001.SMGW", **changes: Any
+        slot: Slot, public_key: ec.EllipticCurvePublicKey, name: str = "EABC0000000001.SMGW", **changes: Any
     ) -> x509.Certificate:
         uses = ("key_agreement", "key_encipherment") if slot.purpose is Purpose.ENC else ("digital_signature",)
         extended = TLS_PURPOSES if slot.purpose is Purpose.TLS else None
@@ -144,7 +144,7 @@ def certificate_for(make_certificate: Callable[..., x509.Certificate]) -> Callab
 def fill_next(certificate_for: Callable[..., x509.Certificate]) -> Callable[..., None]:
     """``fill_next(module, group=WAN, name=...)``: make new keys in the next slots and install certificates for them."""
 
-    def fill(module: SecurityModule, group: Group = Group.WAN, name: str = "EABC00000001.SMGW") -> None:
+    def fill(module: SecurityModule, group: Group = Group.WAN, name: str = "EABC0000000001.SMGW") -> None:
         for slot in group.slots:
             module.install(slot.next, certificate_for(slot, module.generate(slot.next), name))
 

@@ -62,7 +62,7 @@ class CrashingVault:
 
 
 def certificate(slot: Slot, public_key: ec.EllipticCurvePublicKey, issuer: ec.EllipticCurvePrivateKey) -> Any:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "EABC00000001.SMGW")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "EABC0000000001.SMGW")])
     encrypts = slot.purpose is Purpose.ENC
     builder = x509.CertificateBuilder(name, name, public_key, x509.random_serial_number())
     builder = builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(

@@ -2,10 +2,13 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pkcs11
@@ -20,6 +23,7 @@ from smpki.gateway.module_contents import Activation, record_label
 from smpki.gateway.security_module import SecurityModule, SlotState
 from smpki.gateway.slots import Group, Slot
 from smpki.hsm.key import KeyUse
+from smpki.hsm.pin import write_pin
 from smpki.hsm.token_vault import TokenVault
 from smpki.hsm.vault import ObjectKind, StoredObject, Vault
 from smpki.tls.identity import ProviderKey
@@ -254,7 +258,7 @@ def test_an_incomplete_triple_does_not_become_current(module: SecurityModule, fi
 
 def test_a_triple_has_one_holder(module: SecurityModule, fill_next: Any, certificate_for: Any) -> None:
     fill_next(module)
-    for name in ("EABC00000002.SMGW", "EABC00000001.SMGX"):
+    for name in ("EABC0000000002.SMGW", "EABC0000000001.SMGX"):
         public_key = module.generate(Slot.WAN_ENC_NEXT)
         module.install(Slot.WAN_ENC_NEXT, certificate_for(Slot.WAN_ENC, public_key, name))
         with refused("module.certificate.holder"):
@@ -262,7 +266,7 @@ def test_a_triple_has_one_holder(module: SecurityModule, fill_next: Any, certifi
     assert module.state(Slot.WAN_TLS) is SlotState.EMPTY
     # names are compared by RFC 5280 7.1
     public_key = module.generate(Slot.WAN_ENC_NEXT)
-    module.install(Slot.WAN_ENC_NEXT, certificate_for(Slot.WAN_ENC, public_key, "eabc00000001.smgw "))
+    module.install(Slot.WAN_ENC_NEXT, certificate_for(Slot.WAN_ENC, public_key, "eabc0000000001.smgw "))
     module.activate()
 
 
@@ -647,3 +651,12 @@ def test_a_next_key_that_has_no_public_half_is_made_again(token: Any) -> None:
         module.generate(Slot.WAN_TLS_NEXT)
         module.sign(Slot.WAN_TLS_NEXT, b"data")
     assert halves(token, pkcs11.ObjectClass.PRIVATE_KEY) == ["smgw wan-tls 2"]
+
+
+def test_tls_works_with_the_keys_of_the_module(token_home: Any, tmp_path: Path) -> None:
+    write_pin(tmp_path / "pin", token_home.pin)
+    command = [sys.executable, Path(__file__).with_name("module_tls_program.py"), token_home.label]
+    done = subprocess.run(
+        [*command, token_home.softhsm.lock, tmp_path / "pin"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "right 2\n")

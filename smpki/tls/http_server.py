@@ -28,19 +28,22 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An ASGI 3 application."""
 
 _PEER = "smpki.peer"
+_HEAD = "smpki.head"
 _VERSIONS = {Version.TLS12: 0x0303, Version.TLS13: 0x0304}
 
 
 def http_protocol(
-    application: Application, *, idle: float = 3600.0, header_limit: int = 16384
+    application: Application, *, idle: float = 3600.0, patience: float = 60.0, head_limit: int = 16640
 ) -> Callable[[], asyncio.Protocol]:
     """A factory of protocols that serve the application over the TLS connections they get.
 
-    Answers have no fields but the application's (REQ.Webservice.HttpServer.160 wants no needless ones).
+    Answers have no fields but the application's (REQ.Webservice.HttpServer.160 wants no needless ones). Requests that
+    never reach the application get an answer without a body, and the connection is closed.
 
     :param idle: seconds without a request after which the connection is closed
-    :param header_limit: octets of a request's head (a gateway has to take 8,500: REQ.Webservice.HttpServer.180);
-        longer ones get 431
+    :param patience: seconds that a request's head may take from its first octet to its last; slower ones get 408
+    :param head_limit: octets of a request's head, its first line included (a gateway has to take 8,500 without that:
+        REQ.Webservice.HttpServer.180); longer ones get 431, or 414 when the first line alone is too long
     """
     config = Config(
         application,
@@ -53,11 +56,11 @@ def http_protocol(
         server_header=False,
         date_header=False,
         timeout_keep_alive=idle,  # type: ignore[arg-type]
-        h11_max_incomplete_event_size=header_limit,
+        h11_max_incomplete_event_size=head_limit,
     )
     config.load()
     state = ServerState()
-    return lambda: _HttpOverTls(config, state, {})
+    return lambda: _HttpOverTls(config, state, patience)
 
 
 async def serve_http(
@@ -93,8 +96,40 @@ def peer_chain(scope: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
     return chain
 
 
+def request_head(scope: Mapping[str, Any]) -> bytes:
+    """The head of a request as it came, from its first line to the empty one; ASGI leaves out how it was written."""
+    head: bytes = scope["extensions"][_HEAD]
+    return head
+
+
+class _Reader(h11.Connection):
+    """h11's parser, which keeps the head of the request that was parsed last."""
+
+    head = b""
+
+    def next_event(self) -> Any:
+        waiting = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.head = waiting[: len(waiting) - len(self.trailing_data[0])]
+        return event
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun and not ended."""
+        return self.their_state is h11.IDLE and bool(self.trailing_data[0])
+
+
 class _HttpOverTls(H11Protocol):
-    """uvicorn's protocol, which tells the application who is at the other end."""
+    """uvicorn's protocol, which tells the application who is at the other end and what came from there."""
+
+    conn: _Reader
+
+    def __init__(self, config: Config, state: ServerState, patience: float) -> None:
+        super().__init__(config, state, {})
+        self.conn = _Reader(h11.SERVER, config.h11_max_incomplete_event_size or 0)
+        self._patience = patience
+        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -102,21 +137,48 @@ class _HttpOverTls(H11Protocol):
         application = self.app
 
         async def with_extensions(scope: Any, receive: Any, send: Any) -> None:
-            await application({**scope, "extensions": extensions}, receive, send)
+            await application({**scope, "extensions": {**extensions, _HEAD: self.conn.head}}, receive, send)
 
         self.app = with_extensions
         # a peer that never asks is idle as well
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch_head(False)
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch_head(self.conn.in_head)
+
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that h11 refuses by the status that h11 suggests: 400, 431 or 501."""
+        """Answer a request that h11 refuses."""
         error = sys.exc_info()[1]
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        body = msg.encode()
-        fields = [("content-type", "text/plain"), ("content-length", str(len(body))), ("connection", "close")]
-        head = h11.Response(status_code=status, headers=fields, reason=STATUS_PHRASES.get(status, b""))
-        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        too_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
+        if not too_long:
+            self._refuse(400)
+        else:
+            self._refuse(431 if b"\n" in self.conn.trailing_data[0] else 414)
+
+    def _watch_head(self, begun: bool) -> None:
+        if begun and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._patience, self._refuse, 408)
+        elif not begun and self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, status: int) -> None:
+        """Answer without the application, unless it has begun to, and close."""
+        if self.cycle:
+            self.cycle.disconnected = True  # so the application hears that it is over
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            fields = [("content-length", "0"), ("connection", "close")]
+            for event in (
+                h11.Response(status_code=status, headers=fields, reason=STATUS_PHRASES[status]),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 

@@ -246,7 +246,7 @@ class Connection:
                 if self._hello and not self._established:
                     self._judge(self._hello)
         except (SSL.Error, SSL.SysCallError) as error:
-            self._fail(error)
+            self._end(self._failure(error))
         return events
 
     def _step(self, part: bytes) -> Iterator[Event]:
@@ -288,25 +288,31 @@ class Connection:
             raise TlsError("tls.over", "the connection is over", hint="connect again")
         self.enforce_limit()
 
-    def _fail(self, error: Exception) -> NoReturn:
-        """Tell why OpenSSL gave up."""
+    def _failure(self, error: Exception) -> TlsError:
+        """Why OpenSSL gave up."""
         binding.clear_errors()
-        watch = self._watch
-        if isinstance(watch.refusal, TlsError):
-            self._end(watch.refusal)
-        if watch.refusal:
-            message = f"the peer's certificate could not be checked: {watch.refusal}"
-            self._end(TlsError("tls.peer.unchecked", message, hint="see what the check needs"), watch.refusal)
-        received, alert = watch.alert or (False, None)
+        refusal, self._watch.refusal = self._watch.refusal, None
+        if isinstance(refusal, TlsError):
+            return refusal
+        if refusal:
+            message = f"the peer's certificate could not be checked: {refusal}"
+            failure = TlsError("tls.peer.unchecked", message, hint="see what the check needs")
+            failure.__cause__ = refusal
+            return failure
+        received, alert = self._watch.alert or (False, None)
         if alert is not None and received:
-            self._end(_told(alert))
+            return _told(alert)
         reasons = ", ".join(reason for _, _, reason in error.args[0]) if isinstance(error, SSL.Error) else "no reason"
         message = f"what the peer sends can't be accepted: {reasons}"
-        self._end(_failed(message, alert, "compare versions, cipher suites, groups and certificates of both sides"))
+        return _failed(message, alert, "compare versions, cipher suites, groups and certificates of both sides")
 
-    def _end(self, error: TlsError, cause: Exception | None = None) -> NoReturn:
+    def _end(self, error: TlsError) -> NoReturn:
+        """Raise; nobody keeps the error in a variable, or it and the connection would keep each other alive."""
         self._over = True
-        raise error from cause
+        try:
+            raise error from error.__cause__
+        finally:
+            del error
 
 
 def _told(alert: int) -> ConnectionFailed:

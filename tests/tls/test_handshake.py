@@ -143,6 +143,22 @@ def test_a_home_server_may_leave_authentication_of_the_client_to_http(version, e
     assert client.peer_certificate == identity("administrator").certificates[0]
 
 
+@pytest.mark.requirement("REQ.TA.TLS.OpenHanSessionAsServer.20")
+@pytest.mark.parametrize("version", Version, ids=lambda version: version.value)
+def test_a_certificate_for_clients_serves_at_both_ends_of_a_home_s_connection(
+    version, ends, identity, certificate, clock, pump
+):
+    for_clients = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
+    who = [
+        Identity((certificate(name, identity(name).key, extensions=[for_clients]),), identity(name).key)
+        for name in ("gateway", "administrator")
+    ]
+    both = ends({version}, client=HAN_CLIENT, server=HAN_SERVER, ours=who[0], theirs=who[1])
+    client, server = (endpoint.connection() for endpoint in both)
+    pump(client, server)
+    assert (server.peer_certificate, client.peer_certificate) == (who[0].certificates[0], who[1].certificates[0])
+
+
 @pytest.mark.requirement("REQ.TA.TLS.Handshake.80")
 @pytest.mark.parametrize(
     "suite", ["TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256"]

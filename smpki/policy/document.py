@@ -1,6 +1,6 @@
 """YAML documents that people write and review: read into a pydantic model, complaints with path and line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -49,13 +49,14 @@ class Document:
         self._root = self._compose(text)
         self._lines = self._find_lines()
 
-    def load(self, model: type[M]) -> M:
+    def load(self, model: type[M], context: Mapping[str, object] | None = None) -> M:
         """The document as a value of a pydantic model.
 
+        :param context: what the model's validators are told besides
         :raises SmpkiError: ``<area>.invalid``
         """
         try:
-            return model.model_validate(self._construct())
+            return model.model_validate(self._construct(), context=context)
         except ValidationError as error:
             complaints = [
                 (self._existing(found["loc"]), _plain(found["type"], found["msg"])) for found in error.errors()

@@ -61,10 +61,14 @@ def printable(text: str) -> str:
     )
 
 
-def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
+def command(
+    name: str, *, first: Callable[[Mapping[str, Any]], None] | None = None, **keywords: Any
+) -> Callable[[F], click.Command]:
     """A click command with --home and --json, whose refusals are printed and end with 1.
 
     The function gets ``home`` (:class:`smpki.ca.home.Home`) and ``output`` (:class:`Output`) before its own parameters.
+
+    :param first: called with the parameters before anything is imported that brings cryptography along
     """
 
     def decorate(function: F) -> click.Command:
@@ -75,6 +79,8 @@ def command(name: str, **keywords: Any) -> Callable[[F], click.Command]:
                 if isinstance(value, str) and not value.isprintable() and not _is_text(value):
                     raise click.BadParameter("this is not text in UTF-8", param_hint=name)
             try:
+                if first:
+                    first(parameters)
                 function(home=_home(home or context.obj), output=Output(as_json), **parameters)
             except SmpkiError as error:
                 refuse(error, as_json)
@@ -144,6 +150,20 @@ def rfc3339(ctx: click.Context, param: click.Parameter, value: str | None) -> da
     except (ValueError, OverflowError):
         pass
     raise click.BadParameter(f"{value!r} is no RFC 3339 time with a time zone, such as 2026-11-22T12:00:00Z")
+
+
+def host_and_port(text: str, default: int, *, lowest: int = 1) -> tuple[str, int]:
+    """Host and port of ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or a bare IPv6 address.
+
+    :param default: port where there is none
+    :raises click.BadParameter: it is none of these
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, port = text, str(default)
+    if port.isascii() and port.isdigit() and lowest <= int(port) < 0x10000 and (host := host.strip("[]")):
+        return host, int(port)
+    raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT", param_hint="HOST[:PORT]")
 
 
 def read_file(path: Path, limit: int = 256 * 1024 * 1024) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from smpki.errors import GatewayError
-from smpki_cli.common import Output, command, read_file, rfc3339
+from smpki_cli.common import Output, command, host_and_port, read_file, rfc3339
 from smpki_cli.token_key import KeyChoice, with_key
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def wake_command(
 
     if target is None and out is None:
         raise click.UsageError("say where to: HOST[:PORT], or --out FILE")
-    address = None if target is None else _address(target, DEFAULT_PORT)
+    address = None if target is None else host_and_port(target, DEFAULT_PORT)
     recipient = DeviceId.parse(gateway)
     moment = at or datetime.now(UTC)
     with key.open() as opened:
@@ -114,16 +114,6 @@ def check_wake_command(
         output.show({"accepted": False, "reason": result.reason.value}, f"refused: {result.reason.value}")
         click.get_current_context().exit(1)
     output.show({"accepted": True, "time": result.sent_at.isoformat()}, f"accepted, of {result.sent_at.isoformat()}")
-
-
-def _address(text: str, default_port: int) -> tuple[str, int]:
-    """Host and port of ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or a bare IPv6 address."""
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")):
-        host, port = text, str(default_port)
-    if port.isascii() and port.isdigit() and 0 < int(port) < 0x10000 and (host := host.strip("[]")):
-        return host, int(port)
-    raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT", param_hint="HOST[:PORT]")
 
 
 def _send(message: bytes, address: tuple[str, int], times: int) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
     "gateway": ("gateway", "Wake gateways, as their administrator does."),
+    "tls": ("tls", "Try TLS with a peer, from either side."),
     "policy": ("policy", "Check and show Certificate Policies."),
     "hsm": ("hsm", "Show the token."),
     "ca": ("ca", "List the CAs."),

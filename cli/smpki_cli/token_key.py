@@ -128,14 +128,22 @@ def open_token(home: "Home", module: str | None, label: str | None, pin_file: Pa
     from smpki.hsm.token import Token
 
     pin = pin_of(pin_file)
+    with Token.open(module, label, pin, lock=token_lock(home)) as token:
+        yield token
+
+
+def token_lock(home: "Home") -> Path:
+    """The lock of such a token, in a folder that exists.
+
+    :raises SmpkiError: ``home.unwritable``
+    """
     try:
         home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         message = f"can't be made: {error.strerror}"
         hint = "the token's lock is here; choose another --home"
         raise SmpkiError("home.unwritable", message, where=str(home.folder), hint=hint) from None
-    with Token.open(module, label, pin, lock=home.token_lock) as token:
-        yield token
+    return home.token_lock
 
 
 def pin_of(file: Path | None) -> "Pin":

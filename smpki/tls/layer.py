@@ -140,6 +140,7 @@ class TlsLayer(asyncio.Protocol):
 
     :param connection: new, from :meth:`smpki.tls.endpoint.Endpoint.connection`
     :param protocol_factory: makes the protocol above
+    :param on_failure: told what goes wrong, once (REQ.TA.TLS.Close.20)
     :ivar protocol: the one above, once there is one
     :ivar ready: done after the handshake: ``None``, or why it failed; not to be cancelled
     :ivar closed: done when the transport below has ended; not to be cancelled
@@ -148,13 +149,18 @@ class TlsLayer(asyncio.Protocol):
     below: asyncio.Transport
 
     def __init__(
-        self, connection: Connection, protocol_factory: Callable[[], asyncio.Protocol], timing: Timing
+        self,
+        connection: Connection,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        timing: Timing,
+        on_failure: Callable[[TlsError, TlsTransport], None] | None = None,
     ) -> None:
         self.connection = connection
         self.transport = TlsTransport(self)
         self.protocol: asyncio.Protocol | None = None
         self._factory = protocol_factory
         self._timing = timing
+        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._state = _State.NEW
         self._timer: asyncio.TimerHandle | None = None
@@ -332,6 +338,8 @@ class TlsLayer(asyncio.Protocol):
     def _report(self, error: TlsError) -> None:
         """Tell whoever waits, and the log."""
         log.warning("TLS with %s: %s", _name(self.below.get_extra_info("peername")), error)
+        if self._on_failure:
+            self._on_failure(error, self.transport)
         if not self.ready.done():
             self.ready.set_result(error)
         self._end_protocol(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from smpki.tls.session import Session
 __all__ = ["TIMING", "Server", "Timing", "TlsTransport", "connect", "serve"]
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
+OnFailure = Callable[[TlsError, TlsTransport], None]
 TIMING = Timing()
 """What holds where nothing else is said."""
 
@@ -47,7 +49,7 @@ async def connect(
     except TimeoutError:
         raise _unreachable(host, port, f"no answer within {timing.handshake:g} seconds") from None
     except OSError as error:
-        raise _unreachable(host, port, error.strerror or "no connection") from None
+        raise _unreachable(host, port, _reason(error)) from None
     try:
         refusal = await asyncio.shield(layer.ready)
         if refusal:
@@ -67,6 +69,7 @@ async def serve(
     *,
     timing: Timing = TIMING,
     most: int = 1000,
+    on_failure: OnFailure | None = None,
 ) -> "Server":
     """Listen for TLS clients.
 
@@ -75,9 +78,10 @@ async def serve(
     :param host: the address to listen at; ``None``: all
     :param port: 0: a free one, see :attr:`Server.port`
     :param most: connections at a time, those in their handshake included; more are cut off at once
+    :param on_failure: told of each connection what goes wrong with it, in its handshake or later
     :raises TlsError: ``tls.transport.listen``
     """
-    server = Server(protocol_factory, endpoint, timing, most)
+    server = Server(lambda: TlsLayer(endpoint.connection(), protocol_factory, timing, on_failure), most)
     await server._listen(host, port)
     return server
 
@@ -87,10 +91,8 @@ class Server:
 
     _listener: asyncio.Server
 
-    def __init__(self, protocol_factory: ProtocolFactory, endpoint: Endpoint, timing: Timing, most: int) -> None:
-        self._factory = protocol_factory
-        self._endpoint = endpoint
-        self._timing = timing
+    def __init__(self, new_layer: Callable[[], TlsLayer], most: int) -> None:
+        self._new_layer = new_layer
         self._most = most
         self._closing = False
         self._layers: set[TlsLayer] = set()
@@ -128,7 +130,7 @@ class Server:
         except OSError as error:
             raise TlsError(
                 "tls.transport.listen",
-                f"can't listen: {error.strerror}",
+                f"can't listen: {_reason(error)}",
                 where=f"{host or '*'} port {port}",
                 hint="choose a port that is free, and an address of this machine",
             ) from None
@@ -139,7 +141,7 @@ class Server:
         if len(self._layers) >= self._most:
             log.warning("TLS: more than %d connections at a time, one was cut off", self._most)
             return _CutOff()
-        layer = TlsLayer(self._endpoint.connection(), self._factory, self._timing)
+        layer = self._new_layer()
         self._layers.add(layer)
         layer.closed.add_done_callback(lambda _: self._layers.discard(layer))
         return layer
@@ -148,6 +150,11 @@ class Server:
 class _CutOff(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.abort()
+
+
+def _reason(error: OSError) -> str:
+    """Without the address, which asyncio puts into its text."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no connection"
 
 
 def _unreachable(host: str, port: int, why: str) -> TlsError:

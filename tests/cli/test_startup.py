@@ -201,6 +201,13 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["gateway", "wake", device, "--out", wake_up, "--key", str(administrator / "sig.key")],
         ["gateway", "check-wake", wake_up, "--id", device, "--gwa-cert", str(administrator / "sig.pem")],
     )
+    tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
+    tell(["tls", "listen", *tls, "--for", "0"])
+    listen = [sys.executable, "-c", "from smpki_cli.main import main; main()", "tls", "listen", *tls, "--count", "1"]
+    with subprocess.Popen(listen, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as listener:
+        assert listener.stderr
+        port = listener.stderr.readline().split()[-1]
+        tell(["tls", "probe", f"127.0.0.1:{port}", *tls])
     soon_over = (datetime.now(UTC) + timedelta(days=700)).isoformat()
     tell(["request", "renew", str(administrator), "--out", str(tmp_path / "renewed")], SMPKI_CLOCK=soon_over)
     last = str(tmp_path / "last.der")

@@ -9,7 +9,7 @@ with the highest sequence counts, so that one write moves all keys of a group.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -21,7 +21,8 @@ from smpki.hsm.vault import ObjectKind, StoredObject
 
 _DIGEST = 32
 _VERSION = 1
-_NUMBER = re.compile("[1-9][0-9]*")
+_CURRENT = tuple(slot for slot in Slot if not slot.is_next)
+_KEY_LABEL = re.compile(rf"(?P<name>[^ ]+) (?P<slot>{'|'.join(_CURRENT)}) (?P<number>[1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def record_label(name: str) -> str:
     return f"{name} current"
 
 
-def read_contents(name: str, keys: Iterable[KeyInfo], objects: Iterable[StoredObject]) -> Contents:
+def read_contents(name: str, keys: Iterable[KeyInfo], objects: Collection[StoredObject]) -> Contents:
     """Find what is a module's in a vault.
 
     :param name: the module's, which begins all its labels
@@ -157,14 +158,14 @@ def read_contents(name: str, keys: Iterable[KeyInfo], objects: Iterable[StoredOb
     numbered = [(*found, info) for info in keys if (found := _slot_and_number(name, info.label))]
     certificates, left_certificates = _certificates(name, objects, {info.key_id for _, _, info in numbered})
     activations, left_records = _activations(name, objects)
-    held: dict[Slot, list[HeldKey]] = {slot: [] for slot in Slot if not slot.is_next}
+    held: dict[Slot, list[HeldKey]] = {slot: [] for slot in _CURRENT}
     for slot, number, info in sorted(numbered, key=lambda each: each[1]):
         held[slot].append(HeldKey(number, info, certificates.get(info.key_id)))
     return Contents(held, activations, (*left_certificates, *left_records))
 
 
 def _certificates(
-    name: str, objects: Iterable[StoredObject], known: Set[bytes]
+    name: str, objects: Collection[StoredObject], known: Set[bytes]
 ) -> tuple[dict[bytes, x509.Certificate], list[StoredObject]]:
     """Certificates by the CKA_ID of their keys, and what is none or has no key."""
     ours = [each for each in objects if each.kind is ObjectKind.CERTIFICATE and _slot_and_number(name, each.label)]
@@ -172,7 +173,7 @@ def _certificates(
     return read, [each for each in ours if each.key_id not in read]
 
 
-def _activations(name: str, objects: Iterable[StoredObject]) -> tuple[dict[Group, Activation], list[StoredObject]]:
+def _activations(name: str, objects: Collection[StoredObject]) -> tuple[dict[Group, Activation], list[StoredObject]]:
     """What is current, and what was or never came to be."""
     ours = [each for each in objects if each.kind is ObjectKind.RECORD and each.label == record_label(name)]
     read = [(each, Activation.from_bytes(each.value, each.label)) for each in ours]
@@ -183,10 +184,8 @@ def _activations(name: str, objects: Iterable[StoredObject]) -> tuple[dict[Group
 
 def _slot_and_number(name: str, label: str) -> tuple[Slot, int] | None:
     """What :func:`key_label` put together."""
-    for slot in Slot:
-        if not slot.is_next and (number := label.removeprefix(key_label(name, slot, 0)[:-1])) != label:
-            return (slot, int(number)) if _NUMBER.fullmatch(number) else None
-    return None
+    parts = _KEY_LABEL.fullmatch(label)
+    return (Slot(parts["slot"]), int(parts["number"])) if parts and parts["name"] == name else None
 
 
 def _certificate(stored: StoredObject) -> x509.Certificate | None:

@@ -326,10 +326,6 @@ class TlsLayer(asyncio.Protocol):
             yield
         except TlsError as error:
             self._fail(error)
-        except Exception as error:  # the check of the peer's certificate may raise anything
-            log.exception("an error of the program")
-            message = f"an error of the program ended the connection: {type(error).__name__}"
-            self._fail(TlsError("tls.internal", message, hint="see the log, and report it"))
 
     def _fail(self, error: TlsError) -> None:
         self._report(error)

@@ -18,6 +18,7 @@ from smpki.tls.session import FirstHandshake
 
 _ALERT, _HANDSHAKE = 21, 22  # content types of a record
 _NEW_SESSION_TICKET = b"\x04"
+_NOT_ACKNOWLEDGED, _FATAL = int(lib.SSL_TLSEXT_ERR_NOACK), int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
 
 _VERIFY_ERRORS: Mapping[Alert, int] = {
     Alert.HANDSHAKE_FAILURE: lib.X509_V_ERR_APPLICATION_VERIFICATION,
@@ -37,33 +38,41 @@ _VERIFY_ERRORS: Mapping[Alert, int] = {
 class Watch:
     """What one connection answers to OpenSSL, and what OpenSSL told it.
 
-    :param first: the first handshake of the session: this one, unless an earlier session is resumed. Its
-        ``peer_chain`` is empty until the peer's certificates are there.
+    :param own: this handshake, without the peer's certificates
     :param check: asked about the peer's chain
     :param resume: a server's way from the digest of a session to its first handshake; raises to refuse
     :param remember: a server's way to keep the first handshake of a session by the session's digest
     :param extensions: bodies of a ClientHello's extensions besides OpenSSL's own, by number
     :param alpn: the protocols that a server takes, the preferred first
+    :ivar first: the first handshake of the session: this one, unless an earlier session is resumed
+    :ivar checked: whether the peer's certificates have come and were checked
     :ivar refusal: what a check raised
     :ivar alert: the last alert but close_notify: whether it was received, and its number
     :ivar tickets: how many tickets of TLS 1.3 came
     """
 
-    first: FirstHandshake
+    own: FirstHandshake
     check: PeerCheck | None
     resume: Callable[[bytes], FirstHandshake] | None = None
     remember: Callable[[bytes, FirstHandshake], None] | None = None
     extensions: Mapping[int, bytes] = field(default_factory=dict)
     alpn: tuple[bytes, ...] = ()
+    first: FirstHandshake = field(init=False)
+    checked: bool = False
     refusal: Exception | None = None
     alert: tuple[bool, int] | None = None
     tickets: int = 0
 
+    def __post_init__(self) -> None:
+        """Begin with a full handshake in mind."""
+        self.first = self.own
+
     def accept(self, chain: tuple[x509.Certificate, ...]) -> None:
         """Let the check decide about the peer's chain."""
-        self.first = replace(self.first, peer_chain=chain)
+        self.first = replace(self.own, peer_chain=chain)
         if self.check:
             self.check(chain)
+        self.checked = True
 
     def accept_resumed(self, digest: bytes) -> None:
         """Let the check decide about the peer of a session that is to be resumed."""
@@ -71,6 +80,10 @@ class Watch:
             self.first = self.resume(digest)
             if self.check:
                 self.check(self.first.peer_chain)
+
+    def accept_full(self) -> None:
+        """Take a full handshake: after a HelloRetryRequest a client may think better of resuming."""
+        self.first = self.own
 
     def ask(self, question: Callable[[], None]) -> Alert | None:
         """Run a check; the alert when it refuses, and then :attr:`refusal` is why."""
@@ -128,18 +141,20 @@ def _watch(ssl: Any) -> Watch:
     return watch
 
 
-def _callback(signature: str) -> Callable[[Callable[..., Any]], Any]:
-    """The decorator that makes a C function; typed, as the binding's own isn't."""
-    decorator: Callable[[Callable[..., Any]], Any] = ffi.callback(signature)
+def _callback(signature: str, failed: int | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """The decorator that makes a C function.
+
+    :param failed: what OpenSSL gets when the function raises, a mistake of ours; it never means yes
+    """
+    decorator: Callable[[Callable[..., Any]], Any] = ffi.callback(signature, error=failed)
     return decorator
 
 
-@_callback("int(int, X509_STORE_CTX *)")
+@_callback("int(int, X509_STORE_CTX *)", failed=0)
 def _verify(_accepted: int, store: Any) -> int:
     """Called once for each finding, of which there is always one: OpenSSL was given no trust anchors."""
     watch = _watch(lib.X509_STORE_CTX_get_ex_data(store, lib.SSL_get_ex_data_X509_STORE_CTX_idx()))
-    asked = bool(watch.first.peer_chain)
-    alert = None if asked else watch.ask(lambda: watch.accept(_chain(store)))
+    alert = None if watch.checked else watch.ask(lambda: watch.accept(_chain(store)))
     if alert is not None:
         lib.X509_STORE_CTX_set_error(store, _VERIFY_ERRORS[alert])
         return 0
@@ -148,10 +163,18 @@ def _verify(_accepted: int, store: Any) -> int:
 
 
 def _chain(store: Any) -> tuple[x509.Certificate, ...]:
+    """The peer's certificates in the order in which each is issued by the next.
+
+    :raises PeerRefused: ``tls.peer.unreadable``
+    """
     stack = lib.X509_STORE_CTX_get1_chain(store)
     owned = [X509._from_raw_x509_ptr(lib.sk_X509_value(stack, index)) for index in range(lib.sk_X509_num(stack))]
     lib.sk_X509_free(stack)
-    return tuple(certificate.to_cryptography() for certificate in owned)
+    try:
+        return tuple(certificate.to_cryptography() for certificate in owned)
+    except (ValueError, x509.InvalidVersion):
+        message, hint = "a certificate of the peer can't be read", "the peer needs another certificate"
+        raise PeerRefused("tls.peer.unreadable", message, alert=Alert.BAD_CERTIFICATE, hint=hint) from None
 
 
 @_callback("void(int, int, int, void *, size_t, SSL *, void *)")
@@ -169,19 +192,21 @@ def _message(written: int, _version: int, kind: int, data: Any, length: int, ssl
             watch.remember(session_digest(ssl), watch.first)
 
 
-@_callback("int(SSL *, int *, void *)")
+@_callback("int(SSL *, int *, void *)", failed=_FATAL)
 def _client_hello(ssl: Any, alert: Any, _argument: Any) -> int:
     """Called when a server has read the ClientHello and, where it is to resume, has found the session."""
     watch = _watch(ssl)
-    if lib.SSL_session_reused(ssl):
-        refused = watch.ask(lambda: watch.accept_resumed(session_digest(ssl)))
-        if refused is not None:
-            alert[0] = refused
-            return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
-    return int(lib.SSL_TLSEXT_ERR_NOACK)
+    if not lib.SSL_session_reused(ssl):
+        watch.accept_full()
+        return _NOT_ACKNOWLEDGED
+    refused = watch.ask(lambda: watch.accept_resumed(session_digest(ssl)))
+    if refused is None:
+        return _NOT_ACKNOWLEDGED
+    alert[0] = refused
+    return _FATAL
 
 
-@_callback("int(SSL *, unsigned char **, unsigned char *, unsigned char *, unsigned int, void *)")
+@_callback("int(SSL *, unsigned char **, unsigned char *, unsigned char *, unsigned int, void *)", failed=_FATAL)
 def _choose_alpn(ssl: Any, out: Any, out_length: Any, offered: Any, length: int, _argument: Any) -> int:
     """Called when a client offers application protocols (RFC 7301 3.2)."""
     names = ffi.buffer(offered, length)[:]
@@ -196,10 +221,10 @@ def _choose_alpn(ssl: Any, out: Any, out_length: Any, offered: Any, length: int,
             out[0] = offered + places[name]  # OpenSSL copies it out of the ClientHello
             out_length[0] = len(name)
             return int(lib.SSL_TLSEXT_ERR_OK)
-    return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+    return _FATAL
 
 
-@_callback("int(SSL *, unsigned int, unsigned char **, size_t *, int *, void *)")
+@_callback("int(SSL *, unsigned int, unsigned char **, size_t *, int *, void *)", failed=-1)
 def _add_extension(ssl: Any, number: int, out: Any, length: Any, _alert: Any, _argument: Any) -> int:
     """Called when a ClientHello is made, for each registered extension."""
     body = _watch(ssl).extensions.get(number)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -150,7 +151,10 @@ def find_misfit(certificate: x509.Certificate, curves: Collection[str]) -> Misfi
 
     :param curves: names of the curves that its key may be on
     """
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return Misfit("unreadable", "has a key that can't be read")
     curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else None
     if curve not in curves:
         return Misfit("curve", f"is for a key on {curve or 'no curve'}; allowed are {', '.join(curves)}")
@@ -164,10 +168,11 @@ def find_misfit(certificate: x509.Certificate, curves: Collection[str]) -> Misfi
 
 
 def _in_time(certificate: x509.Certificate, now: datetime) -> None:
+    """One alert is for both: expired, or not currently valid (RFC 8446 6.2)."""
     if now < certificate.not_valid_before_utc:
         message = f"the peer's certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC on"
         hint = "compare the clocks of both sides"
-        raise PeerRefused("tls.peer.not_yet_valid", message, alert=Alert.BAD_CERTIFICATE, hint=hint)
+        raise PeerRefused("tls.peer.not_yet_valid", message, alert=Alert.CERTIFICATE_EXPIRED, hint=hint)
     if now > certificate.not_valid_after_utc:
         message = f"the peer's certificate has ended {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"
         hint = "the peer has to use its new certificate"

@@ -416,6 +416,22 @@ def test_a_certificate_that_is_not_for_signatures_is_refused(
     assert peer.alerts == [Alert.UNSUPPORTED_CERTIFICATE]
 
 
+UNREADABLE = {
+    "version": (bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), Alert.BAD_CERTIFICATE),
+    "curve": (bytes.fromhex("2b2403030208010107"), bytes.fromhex("2b2403030208010177"), Alert.UNSUPPORTED_CERTIFICATE),
+}
+
+
+@pytest.mark.requirement("REQ.TA.TLS.Handshake.130")
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_certificate_that_can_not_be_read_is_refused(what, ends, drive):
+    right, wrong, alert = UNREADABLE[what]
+    client, server = (endpoint.connection() for endpoint in ends({TLS12}, client_check=lambda _chain: None))
+    outcome = drive(client, server, lambda to_server, data: data if to_server else data.replace(right, wrong))
+    assert (outcome.client_error.code, outcome.client_error.alert) == ("tls.peer.unreadable", alert)
+    assert outcome.server_error.alert == alert
+
+
 def test_openssl_has_no_error_left_when_a_connection_has_failed(ends, drive):
     drive(*(endpoint.connection() for endpoint in ends(server_check=refusing(Alert.UNKNOWN_CA))))
     drive(ends({TLS12})[0].connection(), ends({TLS13})[1].connection())

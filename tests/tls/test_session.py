@@ -7,9 +7,10 @@ import pytest
 import tls_wire
 
 from smpki.errors import TlsError
+from smpki.tls.callbacks import Watch
 from smpki.tls.connection import Closed, Data
 from smpki.tls.endpoint import Endpoint
-from smpki.tls.peers import Alert, PeerRefused
+from smpki.tls.peers import Alert, PeerRefused, exact_match
 from smpki.tls.profile import HAN_CLIENT, HAN_SERVER, LMN_CLIENT, LMN_SERVER, WAN_CLIENT, WAN_SERVER, Version
 from smpki.tls.session import FirstHandshake, Origins
 
@@ -241,6 +242,22 @@ def test_a_session_whose_connection_was_cut_is_not_resumed(version, ends, pump):
     client, server = client_side.connection(resume=session), server_side.connection()
     pump(client, server)
     assert not client.resumed
+
+
+def test_a_client_that_resumes_only_until_it_is_asked_again_is_checked(clock, identity):
+    """As it would be with a HelloRetryRequest between two ClientHellos of TLS 1.3, one with and one without a PSK."""
+    known, stranger = identity("gateway").certificates, identity("stranger").certificates
+    earlier = FirstHandshake(clock.now - timedelta(days=1), clock.now + timedelta(days=1), known)
+    own = FirstHandshake(clock.now, clock.now + timedelta(days=2), ())
+    watch = Watch(own, exact_match(known, now=None), resume=lambda _digest: earlier)
+    watch.accept_resumed(b"digest")
+    assert watch.first == earlier
+    watch.accept_full()
+    assert watch.first == own
+    assert not watch.checked
+    with pytest.raises(PeerRefused):
+        watch.accept(stranger)
+    assert not watch.checked
 
 
 def test_a_session_belongs_to_its_endpoint(ends, pump):

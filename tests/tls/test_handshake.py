@@ -71,8 +71,9 @@ def test_the_highest_version_of_both_sides_is_used(link, of_client, of_server, a
 )
 @pytest.mark.parametrize(("version", "suite"), CHOICES, ids=lambda value: getattr(value, "value", value))
 @pytest.mark.parametrize("narrow", ["client", "server"])
-def test_each_cipher_suite_works_with_a_peer_that_has_no_other(version, suite, narrow, ends, pump):
-    profiles = {"client": WAN_CLIENT, "server": WAN_SERVER}
+@pytest.mark.parametrize("link", LINKS)
+def test_each_cipher_suite_works_with_a_peer_that_has_no_other(link, version, suite, narrow, ends, pump):
+    profiles = dict(zip(("client", "server"), LINKS[link], strict=True))
     profiles[narrow] = replace(profiles[narrow], versions=frozenset({version}), suites=(suite,))
     client, server = (endpoint.connection() for endpoint in ends({version}, **profiles))
     pump(client, server)
@@ -90,13 +91,15 @@ def test_each_cipher_suite_works_with_a_peer_that_has_no_other(version, suite, n
     [(version, name) for name in GROUPS for version in Version if version in GROUPS[name].versions],
 )
 @pytest.mark.parametrize("narrow", ["client", "server"])
-def test_each_group_works_with_a_peer_that_has_no_other(version, group, narrow, ends, pump):
+@pytest.mark.parametrize("link", LINKS)
+def test_each_group_works_with_a_peer_that_has_no_other(link, version, group, narrow, ends, pump):
     of_certificates = "brainpoolP256r1" if version is TLS12 else group  # RFC 8422 5.3 wants that curve as well
-    profiles = {"client": WAN_CLIENT, "server": WAN_SERVER}
     groups = tuple(dict.fromkeys((group, of_certificates)))
-    profiles[narrow] = replace(profiles[narrow], versions=frozenset({version}), groups=groups)
+    restrictions = {"versions": frozenset({version}), "groups": groups, "certificate_curves": ("brainpoolP256r1",)}
+    profiles = dict(zip(("client", "server"), LINKS[link], strict=True))
+    profiles[narrow] = replace(profiles[narrow], **restrictions)
     if version is TLS12:  # the server decides
-        profiles["server"] = replace(profiles["server"], versions=frozenset({version}), groups=groups)
+        profiles["server"] = replace(profiles["server"], **restrictions)
     client, server = (endpoint.connection() for endpoint in ends({version}, **profiles))
     pump(client, server)
     assert client.group == server.group == group

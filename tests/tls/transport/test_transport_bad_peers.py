@@ -308,8 +308,10 @@ def test_a_fatal_alert_during_the_handshake_is_logged(with_raw_peer: Any) -> Non
         await case.gone()
         assert case.protocol.happened == []
 
-    (line,) = with_raw_peer(job)
+    told: list[TlsError] = []
+    (line,) = with_raw_peer(job, on_failure=lambda error, transport: told.append(error))
     assert "handshake_failure" in line
+    assert [error.code for error in told] == ["tls.alert"]
 
 
 @pytest.mark.requirement("REQ.TA.TLS.Close.30")

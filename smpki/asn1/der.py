@@ -6,6 +6,7 @@ for one name as this takes for the structure of a whole request package.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 INTEGER, BIT_STRING, OCTET_STRING, OBJECT_IDENTIFIER, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
@@ -135,14 +136,7 @@ def object_identifier(element: Element, of: str) -> str:
     content = expect(element, OBJECT_IDENTIFIER, of).content
     if len(content) > _LONGEST_NUMBER or not _OID_CONTENT.fullmatch(content):
         raise DerError("number", f"{of} is not a well-formed OBJECT IDENTIFIER")
-    arcs = [0]
-    for octet in content:
-        arcs[-1] = arcs[-1] << 7 | octet & 0x7F
-        if octet < 0x80:
-            arcs.append(0)
-    arcs.pop()
-    top = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (top, arcs[0] - 40 * top, *arcs[1:])))
+    return _dotted(content)
 
 
 def encode(tag: int, *parts: bytes) -> bytes:
@@ -160,7 +154,7 @@ def header(tag: int, length: int) -> bytes:
 
 
 def implicit(number: int, encoded: bytes) -> bytes:
-    """An encoded SEQUENCE as ``[number] IMPLICIT``; the tag alone changes."""
+    """An encoded SEQUENCE or SET as ``[number] IMPLICIT``; the tag alone changes."""
     return bytes((context(number),)) + encoded[1:]
 
 
@@ -170,6 +164,7 @@ def encode_integer(value: int) -> bytes:
     return encode(INTEGER, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
+@lru_cache(maxsize=1024)
 def encode_object_identifier(dotted: str) -> bytes:
     """An OBJECT IDENTIFIER from its dotted form."""
     first, second, *rest = map(int, dotted.split("."))
@@ -180,3 +175,16 @@ def encode_object_identifier(dotted: str) -> bytes:
             octets.append(0x80 | arc & 0x7F)
         content += bytes(reversed(octets))
     return encode(OBJECT_IDENTIFIER, bytes(content))
+
+
+@lru_cache(maxsize=1024)
+def _dotted(content: bytes) -> str:
+    """The dotted form of a well-formed OBJECT IDENTIFIER's content."""
+    arcs = [0]
+    for octet in content:
+        arcs[-1] = arcs[-1] << 7 | octet & 0x7F
+        if octet < 0x80:
+            arcs.append(0)
+    arcs.pop()
+    top = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (top, arcs[0] - 40 * top, *arcs[1:])))

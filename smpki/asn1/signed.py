@@ -1,7 +1,7 @@
 """What certificates and CRLs have in common: their outer form, times, extensions (RFC 5280 4.1, 5.1)."""
 
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -12,7 +12,6 @@ _BOOLEAN, _UTC_TIME, _GENERALIZED_TIME = 0x01, 0x17, 0x18
 _FIRST_YEAR_OF_GENERALIZED_TIME = 2050
 _TRUE = der.encode(_BOOLEAN, b"\xff")
 _TO_DIGITS = str.maketrans("", "", "-:T")
-_identifier = cache(der.encode_object_identifier)
 
 
 def assemble(tbs: bytes, hash_name: str, signature: bytes) -> bytes:
@@ -29,7 +28,9 @@ def assemble(tbs: bytes, hash_name: str, signature: bytes) -> bytes:
 def encode_extension(value: x509.ExtensionType, critical: bool = False) -> bytes:
     """An Extension (RFC 5280 4.1), whose value pyca encodes."""
     content = der.encode(der.OCTET_STRING, value.public_bytes())
-    return der.encode(der.SEQUENCE, _identifier(value.oid.dotted_string), _TRUE if critical else b"", content)
+    return der.encode(
+        der.SEQUENCE, der.encode_object_identifier(value.oid.dotted_string), _TRUE if critical else b"", content
+    )
 
 
 @lru_cache(maxsize=256)

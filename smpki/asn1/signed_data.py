@@ -23,6 +23,7 @@ from smpki.asn1.signer_info import (
     check_version,
     digest_hash,
     read_signer_info,
+    signed_attributes,
     verify_signature,
 )
 
@@ -114,7 +115,8 @@ def build_signed_data(
     :param certificates: DER certificates to enclose
     :param hash: SHA-256, SHA-384 or SHA-512
     """
-    signer = build_signer_info(content_type, digest_of(content, hash), key, key_id, hash)
+    attributes = signed_attributes(content_type, digest_of(content, hash))
+    signer = build_signer_info(attributes, key.sign(attributes, ec.ECDSA(hash)), key_id, hash)
     before, after = frame_signed_data(content_type, len(content), certificates, signer, hash)
     return before + content + after
 

@@ -117,30 +117,31 @@ def verify_signature(key: object, signature: bytes, data: bytes, hash: hashes.Ha
         raise SignedDataError("invalid", "the signature does not hold under the signer's key") from None
 
 
-def build_signer_info(
-    content_type: str, digest: bytes, key: ec.EllipticCurvePrivateKey, key_id: bytes, hash: hashes.HashAlgorithm
-) -> bytes:
-    """Sign, and build a DER SignerInfo.
+def signed_attributes(content_type: str, digest: bytes) -> bytes:
+    """The signed attributes contentType and messageDigest, as the signature covers them: a DER SET OF.
 
     :param digest: the hash of the content
-    :param key: the signer's
-    :param key_id: its subject key identifier
+    """
+    kind = attribute(CONTENT_TYPE, der.encode_object_identifier(content_type))
+    return der.encode(der.SET, *sorted((kind, attribute(MESSAGE_DIGEST, der.encode(der.OCTET_STRING, digest)))))
+
+
+def build_signer_info(attributes: bytes, signature: bytes, key_id: bytes, hash: hashes.HashAlgorithm) -> bytes:
+    """A DER SignerInfo.
+
+    :param attributes: see :func:`signed_attributes`
+    :param signature: of these, a DER ECDSA-Sig-Value
+    :param key_id: the signer's subject key identifier
     :param hash: SHA-256, SHA-384 or SHA-512
     """
-    attributes = sorted(
-        (
-            attribute(CONTENT_TYPE, der.encode_object_identifier(content_type)),
-            attribute(MESSAGE_DIGEST, der.encode(der.OCTET_STRING, digest)),
-        )
-    )
     return der.encode(
         der.SEQUENCE,
         der.encode_integer(VERSION),
         der.encode(_KEY_ID, key_id),
         DIGEST_IDENTIFIERS[hash.name],
-        der.encode(_SIGNED, *attributes),
+        der.implicit(0, attributes),
         SIGNATURE_IDENTIFIERS[hash.name],
-        der.encode(der.OCTET_STRING, key.sign(der.encode(der.SET, *attributes), ec.ECDSA(hash))),
+        der.encode(der.OCTET_STRING, signature),
     )
 
 

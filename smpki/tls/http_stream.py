@@ -7,7 +7,6 @@ from ssl import SSLContext
 from typing import Any
 
 import httpcore
-from httpcore._backends.base import SOCKET_OPTION
 
 from smpki.errors import TlsError
 from smpki.tls.layer import TlsTransport
@@ -124,7 +123,7 @@ class HttpBackend(httpcore.AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[SOCKET_OPTION] | None = None,
+        socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Nothing yet: the connection is made with TLS at once."""
         return _Promise(self._connect)

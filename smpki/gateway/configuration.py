@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -17,6 +17,8 @@ from smpki.policy.model import Strict
 from smpki.requests.model import Purpose
 from smpki.requests.template import purpose_of
 from smpki.trust.files import read_certificates
+
+M = TypeVar("M", bound=Strict)
 
 _WORDING = Wording(
     GatewayError,
@@ -245,6 +247,16 @@ class Configuration(Strict):
 def load_configuration(file: Path) -> Configuration:
     """Read a configuration file.
 
+    :raises GatewayError: see :func:`read_configuration`
+    """
+    return read_configuration(file, Configuration, _WORDING)
+
+
+def read_configuration(file: Path, model: type[M], wording: Wording) -> M:
+    """Read the configuration file of any of the services; relative paths in it are made absolute.
+
+    :param model: has the paths as :data:`FilePath`
+    :param wording: its area is ``configuration``
     :raises GatewayError: ``configuration.unreadable``, ``configuration.yaml`` or ``configuration.invalid``; ``where``
         is ``file:line: path``
     """
@@ -254,8 +266,7 @@ def load_configuration(file: Path) -> Configuration:
         reason = error.strerror if isinstance(error, OSError) else "this is not UTF-8"
         message = f"the configuration can't be read: {reason}"
         raise GatewayError("configuration.unreadable", message, where=str(file), hint="check the path") from None
-    document = Document(text, str(file), _WORDING)
-    return document.load(Configuration, context={_FOLDER: file.parent.absolute()})
+    return Document(text, str(file), wording).load(model, context={_FOLDER: file.parent.absolute()})
 
 
 def dump_configuration(configuration: Configuration) -> str:

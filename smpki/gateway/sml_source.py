@@ -36,6 +36,10 @@ class Alignment:
         mark = EPOCH + (captured - EPOCH + self.period / 2) // self.period * self.period
         return mark if abs(captured - mark) <= self.tolerance else None
 
+    def mark_before(self, moment: datetime) -> datetime:
+        """The last mark that is not after a moment."""
+        return EPOCH + (moment - EPOCH) // self.period * self.period
+
 
 QUARTER_HOUR = Alignment(timedelta(minutes=15), timedelta(seconds=9))
 """The usual period with its window of 1 % (PTB-A 50.8)."""

@@ -1,0 +1,146 @@
+"""Which readings are stored: for each register the first that comes in the window around each mark of its period.
+
+The marks are the multiples of the registration period in UTC, the window is 1 % of it to either side (PTB-A 50.8).
+What a meter does not deliver is stored as well: as an entry without value, so that nobody takes the gap for an error
+of transmission.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from smpki.gateway.api import MeterProfile
+from smpki.gateway.readings import UNITLESS, Obis, Reading
+from smpki.gateway.sml_source import Alignment
+from smpki.gateway.status_word import NO_VALUE, TIME_INVALID, combined
+from smpki.policy.device_id import DeviceId
+
+Register = tuple[DeviceId, Obis]
+
+_WINDOW = 0.01
+_SMALLEST_WINDOW = timedelta(seconds=1)
+GRACE = timedelta(seconds=5)
+"""How much longer than the window a reading may take to arrive that was captured within."""
+MOST_GAPS = 1_000
+"""Entries without value that are made for one register at once; an older gap is left as it is."""
+
+
+def alignment_of(profile: MeterProfile) -> Alignment:
+    """Marks and window of a meter. Sources tell full seconds, so no window is smaller than that."""
+    period = timedelta(seconds=profile.registration_period_seconds)
+    return Alignment(period, min(period / 2, max(period * _WINDOW, _SMALLEST_WINDOW)))
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A register that a profile wants."""
+
+    profile: MeterProfile
+    alignment: Alignment
+    latest: datetime
+    offered: datetime | None = None
+    last: Reading | None = None
+    doubtful: bool = False
+
+    @property
+    def next_mark(self) -> datetime:
+        return self.alignment.mark_before(self.latest) + self.alignment.period
+
+
+class Unfit(Exception):
+    """A reading that no profile wants.
+
+    :param rule: ``meter``, ``register``, ``unit`` or ``scaler``
+    """
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class Capture:
+    """Follows the registers that profiles name.
+
+    :param stored: when the latest reading in the store of each register was captured
+    """
+
+    def __init__(self, stored: Mapping[Register, datetime]) -> None:
+        self._stored = dict(stored)
+        self._followed: dict[Register, _Followed] = {}
+        self._meters: Collection[DeviceId] = ()
+
+    def configure(self, profiles: Collection[MeterProfile], now: datetime) -> None:
+        """Follow these profiles from now on; registers that were followed before go on.
+
+        :param now: a register that has no reading yet is followed from then on
+        """
+        followed = {}
+        for profile in profiles:
+            alignment = alignment_of(profile)
+            for obis in profile.obis:
+                register = profile.meter, obis
+                before = self._followed.get(register)
+                if before is None:
+                    followed[register] = _Followed(profile, alignment, self._stored.get(register, now))
+                else:
+                    followed[register] = replace(before, profile=profile, alignment=alignment)
+        self._followed = followed
+        self._meters = frozenset(profile.meter for profile in profiles)
+
+    def take(self, reading: Reading, *, trusted: bool) -> Reading | None:
+        """A reading as it is to be stored; None when it is none for a mark, or not the first.
+
+        :param trusted: whether the gateway's time is
+        :raises Unfit: no profile wants it
+        """
+        followed = self._followed.get((reading.meter, reading.obis))
+        if followed is None:
+            raise Unfit("register" if reading.meter in self._meters else "meter")
+        if followed.profile.unit not in (None, reading.unit):
+            raise Unfit("unit")
+        if followed.profile.scaler not in (None, reading.scaler):
+            raise Unfit("scaler")
+        followed.last = reading
+        mark = followed.alignment.mark(reading.captured_at)
+        if mark is None or mark == followed.offered or mark == followed.latest:
+            return None
+        followed.offered = mark
+        followed.latest = max(mark, followed.latest)
+        doubtful, followed.doubtful = followed.doubtful or not trusted, not trusted
+        return replace(reading, captured_at=mark, status=reading.status | (TIME_INVALID if doubtful else 0))
+
+    def missed(self, now: datetime) -> Iterator[Reading]:
+        """An entry for each mark whose window has passed without a reading. To be asked while the time is trusted."""
+        for (meter, obis), followed in self._followed.items():
+            last = followed.alignment.mark_before(now - followed.alignment.tolerance - GRACE)
+            period = followed.alignment.period
+            mark = max(followed.next_mark, last - (MOST_GAPS - 1) * period)
+            while mark <= last:
+                followed.latest = mark
+                status = combined(None) | NO_VALUE | (TIME_INVALID if followed.doubtful else 0)
+                followed.doubtful = False
+                yield _without_value(meter, obis, mark, followed, status)
+                mark += period
+
+    def next_gap(self) -> datetime | None:
+        """When :meth:`missed` may have something; None: never."""
+        ends = (each.next_mark + each.alignment.tolerance + GRACE for each in self._followed.values())
+        return min(ends, default=None)
+
+    def clock_was_set(self, now: datetime, *, wrong: bool) -> None:
+        """What lies ahead of the clock was captured by a clock that ran ahead.
+
+        :param now: by the clock as it is set now
+        :param wrong: the clock had been trusted without reason: the period that is under way has no certain length
+        """
+        for followed in self._followed.values():
+            followed.latest = min(followed.latest, now)
+            followed.doubtful = followed.doubtful or wrong
+
+
+def _without_value(meter: DeviceId, obis: Obis, mark: datetime, followed: _Followed, status: int) -> Reading:
+    """The value is 0 and means nothing; unit and scaler are those of the register where they are known."""
+    last, profile = followed.last, followed.profile
+    unit = profile.unit if profile.unit is not None else last.unit if last else UNITLESS
+    scaler = profile.scaler if profile.scaler is not None else last.scaler if last else 0
+    return Reading(meter, obis, mark, 0, scaler, unit, status)

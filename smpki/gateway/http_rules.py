@@ -37,7 +37,7 @@ class Limits:
     :param address: octets of the URI; RFC 9110 4.1 recommends to take 8,000
     :param body: octets of a body, as it comes and as it is unpacked
     :param patience: seconds for a body to come
-    :param answer: seconds for the handler, and for the peer to take an answer (REQ.Webservice.HttpServer.190)
+    :param answer: seconds for the handler (REQ.Webservice.HttpServer.190)
     """
 
     line: int = 250
@@ -92,8 +92,8 @@ def _outcome(handling: "asyncio.Future[Response]", exchange: "_Exchange") -> Res
     except SmpkiError as error:
         return exchange.refused(error)
     except Exception:
-        log.exception("HTTP: %s failed by an error of the program", exchange.name)
-        return Response(500)
+        log.exception("HTTP: %s failed", exchange.name)
+        return Response.of_error(HttpRefusal(500, "http.internal", "an error of the program", hint="see its log"))
 
 
 class _Exchange:
@@ -108,7 +108,7 @@ class _Exchange:
         self._peer = peer_chain(scope)
         self._line, *self._lines = request_head(scope).split(b"\n")[:-2]
         whom = self._peer[0].subject.rfc4514_string() if self._peer else "nobody known"
-        self.name = f"{scope['method']} {scope['path']!r} of {whom}"
+        self.name = f"{scope['method'][:20]} {scope['path'][:200]!r} of {whom}"
 
     async def request(self) -> Request | None:
         """The request; ``None`` when its connection ended before it was all there.
@@ -145,12 +145,8 @@ class _Exchange:
         if self._unread:  # nobody will read it
             fields["connection"] = "close"
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-        try:
-            async with asyncio.timeout(self._limits.answer):
-                await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
-                await self._send({"type": "http.response.body", "body": response.body})
-        except TimeoutError:  # uvicorn closes the connection for it
-            log.warning("HTTP: %s: the peer does not take its answers", self.name)
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": response.body})
 
     def refused(self, error: SmpkiError) -> Response:
         """The answer to a refused request; logs it."""

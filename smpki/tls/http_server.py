@@ -5,6 +5,7 @@ ASGI's TLS extension has it; what is called the client there is the HTTP client,
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -27,6 +28,8 @@ Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An ASGI 3 application."""
 
+log = logging.getLogger("smpki.tls")
+
 _PEER = "smpki.peer"
 _HEAD = "smpki.head"
 _VERSIONS = {Version.TLS12: 0x0303, Version.TLS13: 0x0304}
@@ -41,7 +44,8 @@ def http_protocol(
     never reach the application get an answer without a body, and the connection is closed.
 
     :param idle: seconds without a request after which the connection is closed
-    :param patience: seconds that a request's head may take from its first octet to its last; slower ones get 408
+    :param patience: seconds that a request's head may take from its first octet to its last; slower ones get 408. A
+        peer that takes nothing of an answer for so long is cut off.
     :param head_limit: octets of a request's head, its first line included (a gateway has to take 8,500 without that:
         REQ.Webservice.HttpServer.180); longer ones get 431, or 414 when the first line alone is too long
     """
@@ -130,6 +134,7 @@ class _HttpOverTls(H11Protocol):
         self.conn = _Reader(h11.SERVER, config.h11_max_incomplete_event_size or 0)
         self._patience = patience
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -145,7 +150,16 @@ class _HttpOverTls(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch_head(False)
+        self._end_stall()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_stall(-1)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_stall()
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -166,6 +180,19 @@ class _HttpOverTls(H11Protocol):
         elif not begun and self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _watch_stall(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting != before:  # slow is not stalled
+            self._stall_timer = self.loop.call_later(self._patience, self._watch_stall, waiting)
+        else:
+            log.warning("HTTP: a peer took nothing of an answer for %g seconds and was cut off", self._patience)
+            self.transport.abort()
+
+    def _end_stall(self) -> None:
+        if self._stall_timer:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _refuse(self, status: int) -> None:
         """Answer without the application, unless it has begun to, and close."""

@@ -1,0 +1,191 @@
+"""How gateway, administrator and market participant ask as HTTP clients, and what an answer's status tells them.
+
+Detailspezifikationen zur TR-03109-1, 6.3. Below are httpx and h11, which know HTTP's syntax
+(:mod:`smpki.tls.http_client`).
+"""
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from smpki.errors import GatewayError, TlsError
+from smpki.gateway.content_coding import compress, decode
+from smpki.gateway.http_message import Model, parse_json
+from smpki.gateway.http_refusal import HttpRefusal
+from smpki.gateway.media_type import JSON, XML, MediaType
+
+_AGAIN = "try again later; see the log of the other side"
+
+
+class Outcome(enum.Enum):
+    """What the asker does about a status (RFC 9110 chapter 15 and table 6.2)."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """Asked again unchanged, the answer would be the same."""
+    TRY_AGAIN = "try again"
+
+    @classmethod
+    def of(cls, status: int) -> "Outcome":
+        """What a status means; one that is not known means what the first of its hundred means."""
+        if 200 <= status < 300:
+            return cls.DONE
+        return cls.TRY_AGAIN if status >= 500 or status in (408, 429) else cls.REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    :param body: without its content coding
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: MediaType | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What to do about it."""
+        return Outcome.of(self.status)
+
+    def json(self, model: type[Model]) -> Model:
+        """The body as the model.
+
+        :raises NoAnswer: ``http.client.answer``: it is something else
+        """
+        if self.content_type is None or not self.content_type.is_a(JSON):
+            raise _unreadable("it is not JSON")
+        try:
+            return parse_json(self.body, model)
+        except HttpRefusal as refusal:
+            raise _unreadable(f"{refusal.where}: {refusal.message}" if refusal.where else refusal.message) from None
+
+
+class NoAnswer(GatewayError):
+    """There was no answer, or none that can be read; what was asked for may have happened all the same.
+
+    ``http.client.late``, ``http.client.broken``, ``http.client.answer``, or ``tls.*`` as TLS says it. Try again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How to ask.
+
+    :param coding: what POST calls compression by RFC 1952, which others know as "gzip"; "zlib" is the specification's
+        word (REQ.Webservice.HttpClient.130)
+    :param sending: seconds for connecting and sending
+    :param answer: seconds from there to the end of the answer (REQ.Webservice.HttpServer.190)
+    :param body: octets of an answer's body, as it comes and as it is unpacked
+    """
+
+    coding: str = "zlib"
+    sending: float = 60.0
+    answer: float = 20.0
+    body: int = 1 << 20
+
+
+class Caller:
+    """Asks, with no more header fields than the other side needs (REQ.Webservice.HttpClient.90).
+
+    :param client: of :mod:`smpki.tls.http_client`
+    """
+
+    def __init__(self, client: httpx.AsyncClient, manners: Manners | None = None) -> None:
+        self._client = client
+        self._manners = manners or Manners()
+
+    async def post(self, path: str, body: bytes, content_type: MediaType) -> Answer:
+        """Bring a message to its receiver (REQ.Webservice.HttpClient.60).
+
+        :param path: of an entity, so that it doesn't end with ``/``
+        :raises GatewayError: ``http.client.list``: it does
+        :raises NoAnswer: see there
+        """
+        if path.endswith("/"):
+            hint = "take the address of a receiver, which doesn't end with /"
+            raise GatewayError("http.client.list", "this is the address of a list", where=path, hint=hint)
+        return await self.ask("POST", path, body, content_type)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        content_type: MediaType | None = None,
+        *,
+        accept: MediaType | None = None,
+    ) -> Answer:
+        """Ask once. JSON and XML are posted compressed (REQ.Webservice.HttpClient.130).
+
+        :param path: absolute, with its query; percent-encoded where that is necessary
+        :param content_type: of the body
+        :param accept: the only type that is wanted
+        :raises NoAnswer: see there
+        """
+        fields = {}
+        if content_type:
+            fields["content-type"] = str(content_type)
+            if method == "POST" and (content_type.is_a(JSON) or content_type.is_a(XML)):
+                body = compress(body)
+                fields["content-encoding"] = self._manners.coding
+        if accept:
+            fields["accept"] = str(accept)
+        try:
+            async with asyncio.timeout(self._manners.sending) as deadline:
+                return await self._exchange(
+                    httpx.Request(
+                        method,
+                        self._client.base_url.join(path),
+                        headers=fields,
+                        content=body,
+                        extensions={"trace": self._once_sent(deadline)},
+                    )
+                )
+        except TimeoutError:
+            raise NoAnswer("http.client.late", "the answer did not come in time", hint=_AGAIN) from None
+        except httpx.TransportError as error:
+            raise NoAnswer("http.client.broken", f"the connection broke: {error}", hint=_AGAIN) from None
+        except TlsError as error:
+            raise NoAnswer(error.code, error.message, where=error.where, hint=error.hint) from None
+
+    def _once_sent(self, deadline: asyncio.Timeout) -> Callable[[str, object], Awaitable[None]]:
+        """Gives the answer its time from when the request is sent, or as much of it as the other side takes."""
+        ended = ("http11.send_request_body.complete", "http11.send_request_body.failed")
+
+        async def trace(event: str, _: object) -> None:
+            if event in ended:
+                deadline.reschedule(asyncio.get_running_loop().time() + self._manners.answer)
+
+        return trace
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
+        response = await self._client.send(request, stream=True)
+        body = bytearray()
+        try:
+            async for octets in response.aiter_raw():
+                body += octets
+                if len(body) > self._manners.body:
+                    raise _unreadable(f"it has more than {self._manners.body} octets")
+        finally:
+            await response.aclose()
+        try:
+            decoded = decode(bytes(body), response.headers.get("content-encoding", ""), self._manners.body)
+        except HttpRefusal as refusal:
+            raise _unreadable(refusal.message) from None
+        return Answer(response.status_code, decoded, _content_type(response))
+
+
+def _content_type(response: httpx.Response) -> MediaType | None:
+    try:
+        return MediaType.parse(response.headers.get("content-type", ""))
+    except HttpRefusal:
+        return None
+
+
+def _unreadable(why: str) -> NoAnswer:
+    return NoAnswer("http.client.answer", f"the answer can't be read: {why}", hint=_AGAIN)

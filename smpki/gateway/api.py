@@ -156,6 +156,12 @@ class PrepareWanKeys(Body):
     subject: WantedSubject = WantedSubject()
     anew: bool = False
 
+    @model_validator(mode="after")
+    def _same_subject(self) -> "PrepareWanKeys":
+        if self.kind == "renewal" and self.subject != WantedSubject():
+            raise ValueError("a renewal has the subject of the present certificates")
+        return self
+
 
 class WanKeys(Body):
     """What was prepared.

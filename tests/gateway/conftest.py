@@ -47,6 +47,7 @@ def make_certificate() -> Callable[..., x509.Certificate]:
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
         builder = builder.not_valid_before(not_before).not_valid_after(not_after)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         if uses:
             builder = builder.add_extension(x509.KeyUsage(**{name: name in uses for name in _USES}), critical=True)
         if extended:

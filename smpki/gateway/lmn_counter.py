@@ -29,7 +29,8 @@ class MeterCounters:
     :param memory: the meter's file, of no other meter
     :param new_key: begin: the master key was just made and never used. Written down when this returns
     :param clock: the time now, timezone-aware
-    :param store_within: how long the counter of a received message may be in memory only: 0 to 12 hours. With
+    :param store_within: how long the counter of a received message may be in memory only: 0 to 12 hours. What a loss of
+        power takes from there counts again if somebody repeats it, so leave it at 0 where the file can bear it. With
         anything above 0, call :meth:`store` when :attr:`store_due` has come, and before an orderly end
     :param stretch: so many numbers are written down as used before the first of them is
     :raises GatewayError: ``lmn.counter.key_used`` with ``new_key``: the file knows this key; ``lmn.counter.missing``,

@@ -95,6 +95,8 @@ def _https(value: str) -> str:
     extra = parts.username or parts.password or parts.query or parts.fragment
     if parts.scheme != "https" or not parts.hostname or not port or extra or not value.isascii() or " " in value:
         raise ValueError("write it like https://host:port/path, nothing before or after that")
+    if not parts.path or parts.path.endswith("/"):
+        raise ValueError("the path is that of a receiver, which does not end with / (REQ.Webservice.HttpClient.60)")
     return value
 
 

@@ -41,7 +41,7 @@ def communication(participant: dict[str, x509.Certificate]) -> Callable[..., Com
         return CommunicationProfile(
             **{
                 "name": "supplier",
-                "url": "https://emt.example:8443/",
+                "url": "https://emt.example:8443/deliveries",
                 "tls": participant["tls"],
                 "enc": participant["enc"],
                 **changes,

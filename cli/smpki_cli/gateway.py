@@ -10,6 +10,7 @@ import click
 
 from smpki.errors import GatewayError
 from smpki_cli.common import Output, command, host_and_port, read_file, rfc3339
+from smpki_cli.gateway_telegram import telegram_command
 from smpki_cli.token_key import KeyChoice, with_key
 
 if TYPE_CHECKING:
@@ -133,3 +134,4 @@ def _send(message: bytes, address: tuple[str, int], times: int) -> None:
 
 gateway_command.add_command(wake_command)
 gateway_command.add_command(check_wake_command)
+gateway_command.add_command(telegram_command)

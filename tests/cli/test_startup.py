@@ -200,6 +200,7 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     tell(
         ["gateway", "wake", device, "--out", wake_up, "--key", str(administrator / "sig.key")],
         ["gateway", "check-wake", wake_up, "--id", device, "--gwa-cert", str(administrator / "sig.pem")],
+        ["gateway", "telegram", "1ABC0012345678", "1-0:1.8.0=1234", "--out", str(tmp_path / "meter.sml")],
     )
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])

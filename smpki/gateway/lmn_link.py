@@ -1,7 +1,8 @@
 """Messages between a meter and the gateway that share a key, wired and without TLS: keys, protection, counters at once.
 
 BSI TR-03116-3 chapter 7; identities as in the Detailspezifikationen zur TR-03109-1, chapter 8. How the parts travel in
-a frame is said in DIN VDE 0418-63-7, which is not public; they are separate here.
+a frame is said in DIN VDE 0418-63-7, which is not public. They are separate here, and under the MAC go counter, length
+of what else is in clear, that itself, and the ciphertext.
 """
 
 from dataclasses import dataclass
@@ -76,8 +77,7 @@ class MeterLink:
         """
         counter = self._counters.take()
         keys = wired_keys(self._key, self._sends, counter, self._meter)
-        authenticated = counter_octets(counter, "big") + clear
-        suite = self._suite
+        authenticated, suite = _authenticated(counter, clear), self._suite
         if suite.ccm:
             sealed = seal_ccm(keys.authentication, _CCM_NONCE, authenticated, plaintext, tag_length=suite.tag_length)
         else:
@@ -91,7 +91,7 @@ class MeterLink:
         """
         self._counters.require_new(message.counter)
         keys = wired_keys(self._key, self._receives, message.counter, self._meter)
-        plaintext = self._decrypt(keys, counter_octets(message.counter, "big") + message.clear, message)
+        plaintext = self._decrypt(keys, _authenticated(message.counter, message.clear), message)
         self._counters.accept(message.counter)
         return plaintext
 
@@ -101,3 +101,8 @@ class MeterLink:
             return open_cbc_cmac(keys, authenticated, message.ciphertext, message.tag, mac_length=length)
         key = keys.authentication
         return open_ccm(key, _CCM_NONCE, authenticated, message.ciphertext, message.tag, tag_length=length)
+
+
+def _authenticated(counter: int, clear: bytes) -> bytes:
+    # the length keeps anybody from moving the border between clear and ciphertext
+    return counter_octets(counter, "big") + len(clear).to_bytes(4, "big") + clear

@@ -27,7 +27,8 @@ _BLOCK = 16
 def seal_cbc_cmac(keys: MessageKeys, clear: bytes, plaintext: bytes, *, mac_length: int = 16) -> tuple[bytes, bytes]:
     """Pad, encrypt with AES-128-CBC and IV 0, authenticate with AES-CMAC.
 
-    :param clear: what goes in clear in front of the ciphertext and is authenticated: holds the counter
+    :param clear: what goes in clear in front of the ciphertext and is authenticated: holds the counter. The MAC can't
+        tell where it ends, so its length has to be fixed, or told in itself
     :param mac_length: 16 octets, or the first 8
     :return: ciphertext and MAC
     :raises GatewayError: ``lmn.tag_length``

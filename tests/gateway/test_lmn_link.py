@@ -99,6 +99,18 @@ def test_what_is_not_authentic_does_not_move_the_counter(ends: Ends, suite: Suit
     assert gateway.open(message) == b"reading"
 
 
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_the_border_between_clear_and_ciphertext_does_not_move(ends: Ends, suite: Suite) -> None:
+    meter, gateway = ends(suite)
+    message = meter.seal(bytes(40), clear=bytes(32))
+    both = message.clear + message.ciphertext
+    for border in range(len(both) + 1):
+        if border != len(message.clear):
+            moved = replace(message, clear=both[:border], ciphertext=both[border:])
+            assert code(lambda moved=moved: gateway.open(moved)) == "lmn.rejected"
+    assert gateway.open(message) == bytes(40)
+
+
 def test_another_meters_message_is_refused(ends: Ends, tmp_path: Path) -> None:
     _, gateway = ends()
     (tmp_path / "FROM_METER").unlink()

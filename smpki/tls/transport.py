@@ -31,6 +31,7 @@ async def connect(
     server_name: str | None = None,
     resume: Session | None = None,
     timing: Timing = TIMING,
+    on_failure: OnFailure | None = None,
 ) -> tuple[TlsTransport, asyncio.Protocol]:
     """Connect to a TLS server; returns when the handshake is done.
 
@@ -38,11 +39,13 @@ async def connect(
     :param endpoint: of a client
     :param server_name: the name to ask for (SNI)
     :param resume: a session of this endpoint
+    :param on_failure: told what goes wrong with the connection, in its handshake or later
     :raises TlsError: what the connection refuses or is refused; ``tls.transport.unreachable``,
         ``tls.handshake.timeout``. An alert of ours has reached the peer by then.
     """
     loop = asyncio.get_running_loop()
-    layer = TlsLayer(endpoint.connection(server_name=server_name, resume=resume), protocol_factory, timing)
+    connection = endpoint.connection(server_name=server_name, resume=resume)
+    layer = TlsLayer(connection, protocol_factory, timing, on_failure)
     try:
         async with asyncio.timeout(timing.handshake):
             await loop.create_connection(lambda: layer, host, port)

@@ -61,9 +61,9 @@ def verify_command(
     roots = [one for path in trust for one in read_certificates(read_file(path), str(path))]
     lists = tuple(one for path in crls for one in read_crls(read_file(path), str(path)))
     if not trust:
-        roots, own = _own_authorities(home)
+        roots, own = own_authorities(home)
         helpers += own
-    moment = at or _now(home)
+    moment = at or now_of(home)
     verdicts = [
         validate(
             Question(
@@ -86,7 +86,7 @@ def verify_command(
     click.get_current_context().exit(0 if valid else 1)
 
 
-def _own_authorities(home: "Home") -> "tuple[list[x509.Certificate], list[x509.Certificate]]":
+def own_authorities(home: "Home") -> "tuple[list[x509.Certificate], list[x509.Certificate]]":
     """The PKI's roots, and all its CAs."""
     from cryptography import x509
 
@@ -97,7 +97,7 @@ def _own_authorities(home: "Home") -> "tuple[list[x509.Certificate], list[x509.C
     return [certificate for kind, certificate in found if kind == "root"], [certificate for _, certificate in found]
 
 
-def _now(home: "Home") -> datetime:
+def now_of(home: "Home") -> datetime:
     """The PKI's clock; where there is no PKI, SMPKI_CLOCK does not hold."""
     from smpki.ca.home import Settings
 

@@ -78,13 +78,13 @@ class Manners:
 
     :param coding: what POST calls compression by RFC 1952, which others know as "gzip"; "zlib" is the specification's
         word (REQ.Webservice.HttpClient.130)
-    :param sending: seconds for connecting and sending
+    :param sending: seconds for connecting and sending; large messages take theirs on slow lines
     :param answer: seconds from there to the end of the answer (REQ.Webservice.HttpServer.190)
     :param body: octets of an answer's body, as it comes and as it is unpacked
     """
 
     coding: str = "zlib"
-    sending: float = 60.0
+    sending: float = 300.0
     answer: float = 20.0
     body: int = 1 << 20
 
@@ -143,7 +143,7 @@ class Caller:
                         self._client.base_url.join(path),
                         headers=fields,
                         content=body,
-                        extensions={"trace": self._once_sent(deadline)},
+                        extensions={"timeout": {}, "trace": self._once_sent(deadline)},
                     )
                 )
         except TimeoutError:
@@ -154,11 +154,11 @@ class Caller:
             raise NoAnswer(error.code, error.message, where=error.where, hint=error.hint) from None
 
     def _once_sent(self, deadline: asyncio.Timeout) -> Callable[[str, object], Awaitable[None]]:
-        """Gives the answer its time from when the request is sent, or as much of it as the other side takes."""
+        """What gives the answer its time as soon as the request is sent, or as much as the other side takes of it."""
         ended = ("http11.send_request_body.complete", "http11.send_request_body.failed")
 
         async def trace(event: str, _: object) -> None:
-            if event in ended:
+            if event in ended and not deadline.expired():
                 deadline.reschedule(asyncio.get_running_loop().time() + self._manners.answer)
 
         return trace

@@ -30,7 +30,7 @@ log = logging.getLogger("smpki.gateway")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server puts up with. The specification has figures for the first two and the last; longer is refused.
+    """What a server puts up with. The first two figures and the last are the specification's, the others our own.
 
     :param line: octets of a header field, its CR LF included (REQ.Webservice.HttpServer.170)
     :param fields: octets of all header fields (REQ.Webservice.HttpServer.180)
@@ -97,18 +97,19 @@ def _outcome(handling: "asyncio.Future[Response]", exchange: "_Exchange") -> Res
 
 
 class _Exchange:
-    """A request and its answer as ASGI carries them.
-
-    :ivar name: what is asked by whom, for the log
-    """
+    """A request and its answer as ASGI carries them."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
         self._scope, self._receive, self._send, self._limits = scope, receive, send, limits
         self._unread = False
         self._peer = peer_chain(scope)
         self._line, *self._lines = request_head(scope).split(b"\n")[:-2]
+
+    @property
+    def name(self) -> str:
+        """What is asked by whom, for the log."""
         whom = self._peer[0].subject.rfc4514_string() if self._peer else "nobody known"
-        self.name = f"{scope['method'][:20]} {scope['path'][:200]!r} of {whom}"
+        return f"{self._scope['method'][:20]} {self._scope['path'][:200]!r} of {whom}"
 
     async def request(self) -> Request | None:
         """The request; ``None`` when its connection ended before it was all there.
@@ -116,9 +117,8 @@ class _Exchange:
         :raises HttpRefusal: it breaks a rule
         """
         fields: dict[str, str] = {}
-        for name, value in (
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"]
-        ):
+        for pair in self._scope["headers"]:
+            name, value = (octets.decode("latin-1") for octets in pair)
             fields[name] = f"{fields[name]}, {value}" if name in fields else value
         length = int(fields.get("content-length", 0))
         self._unread = length > 0 or "transfer-encoding" in fields

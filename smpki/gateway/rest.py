@@ -166,7 +166,7 @@ class Rest:
                             raise HttpRefusal(403, "http.role", f"this is for the role {role}", hint="ask as that role")
                         place = _place_below(api, path)
         if place is None:
-            raise missing(request.path)
+            raise missing(request.path[:200])
         return place
 
 

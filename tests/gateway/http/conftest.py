@@ -1,5 +1,6 @@
 """The world of the tests of TLS, and peers in it that write HTTP octet by octet."""
 
+import asyncio
 import importlib.util
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,7 +13,9 @@ from typing import Any
 import h11
 import pytest
 
+from smpki.gateway.http_client_rules import Caller, Manners
 from smpki.gateway.http_rules import Service
+from smpki.tls.http_client import client
 from smpki.tls.http_server import http_protocol
 from smpki.tls.http_stream import HttpStream
 from smpki.tls.profile import Version
@@ -98,6 +101,15 @@ class Place:
             yield peer
             await peer.stream.aclose()
 
+    @asynccontextmanager
+    async def caller(self, factory: Callable[[], Any], manners: Manners | None = None) -> AsyncIterator[Caller]:
+        """A caller of a server that may be of any kind."""
+        async with (
+            await serve(factory, self.world.server(), "127.0.0.1", 0) as server,
+            client(self.world.client(), "127.0.0.1", server.port) as asking,
+        ):
+            yield Caller(asking, manners)
+
     def run(self, work: Callable[[], Any]) -> Any:
         return self.world.run(work())
 
@@ -109,8 +121,6 @@ class Place:
 @pytest.fixture
 def place() -> Iterator[Place]:
     """An event loop that skips idle time, and both ends' endpoints, as in the tests of TLS."""
-    import asyncio
-
     world = _transport.World(_tls._identity, versions=frozenset({Version.TLS13}))
     yield Place(world)
     assert asyncio.all_tasks(world.loop) == set()

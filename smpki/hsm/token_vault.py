@@ -76,6 +76,7 @@ class TokenVault:
     def destroy(self, key: KeyInfo) -> None:
         """See :meth:`Vault.destroy`."""
         self._token.destroy(key)
+        settle(self._token.lock)
 
     def tls_key(self, key: TokenKey) -> None:
         """See :meth:`Vault.tls_key`."""
@@ -129,6 +130,7 @@ class TokenVault:
             for other, handle in _objects(channel, stored.kind):
                 if other == stored:
                     handle.destroy()
+        settle(self._token.lock)
 
     def sweep(self, prefix: str) -> None:
         """See :meth:`Vault.sweep`: public halves whose private one was not made, or is destroyed."""

@@ -22,6 +22,7 @@ from smpki.errors import GatewayError, SmpkiError, TokenError
 from smpki.gateway.module_contents import Activation, record_label
 from smpki.gateway.security_module import SecurityModule, SlotState
 from smpki.gateway.slots import Group, Slot
+from smpki.hsm import token_vault
 from smpki.hsm.key import KeyUse
 from smpki.hsm.pin import write_pin
 from smpki.hsm.token_vault import TokenVault
@@ -627,6 +628,20 @@ def halves(token: Any, kind: pkcs11.ObjectClass, label: str | None = None) -> li
             if its_label == label:
                 each.destroy()
         return sorted(found.values())
+
+
+def test_each_change_is_on_disk_when_it_is_done(token: Any, certificate_for: Any, monkeypatch: Any) -> None:
+    settled: list[Path] = []
+    monkeypatch.setattr(token_vault, "settle", settled.append)
+    vault = TokenVault(token)
+    key = vault.generate("smgw wan-tls 1", P256, KeyUse.SIGN)
+    certificate = certificate_for(Slot.WAN_TLS, key.public_key()).public_bytes(Encoding.DER)
+    stored = StoredObject(ObjectKind.CERTIFICATE, "smgw wan-tls 1", certificate, key.info.key_id)
+    for count, change in enumerate(
+        (lambda: vault.store(stored), lambda: vault.drop(stored), lambda: vault.destroy(key.info)), start=2
+    ):
+        change()
+        assert settled == [token.lock] * count
 
 
 def test_the_public_half_that_an_interruption_left_is_swept_away(token: Any) -> None:

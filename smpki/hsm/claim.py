@@ -21,18 +21,20 @@ class FileClaim:
     def __init__(self, file: Path, name: str) -> None:
         try:
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+        except BlockingIOError:
+            raise claimed(name) from None
         except OSError as error:
             raise TokenError(
                 "token.lock.unusable",
-                f"the lock file cannot be written: {error.strerror}",
+                f"the lock file cannot be used: {error.strerror}",
                 where=str(file),
                 hint="check that the folder exists and that this user may write to it",
             ) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise claimed(name) from None
         _held.add(self)
 
     def release(self) -> None:

@@ -42,7 +42,8 @@ class FileVault(SoftwareVault):
     def claim(self, name: str) -> FileClaim:  # type: ignore[override]
         """See :meth:`Vault.claim`."""
         claim = FileClaim(self._file.with_name(f"{self._file.name}.{name}.lock"), f"{self._file}: {name}")
-        self._read()  # what another process has changed before
+        with self._writing:
+            self._read()  # what another process has changed before
         return claim
 
     def add(self, label: str, key: ec.EllipticCurvePrivateKey, use: KeyUse) -> TokenKey:

@@ -1,6 +1,7 @@
 """A software vault in a file: what was in it is there again, whole, and for its owner only."""
 
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_a_full_disk_leaves_what_was_there(file: Path) -> None:
     assert (vault.keys(), vault.objects()) == ((), (RECORD,))
     assert FileVault(file).objects() == (RECORD,)
     assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_a_claim_amid_a_change_loses_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = FileVault(file)
+    other = threading.Thread(target=vault.claim, args=("other",))
+    replace = FileVault._replace
+
+    def meanwhile(vault: FileVault, content: bytes) -> None:
+        other.start()
+        other.join(0.2)  # it has to wait, or it reads what was there before
+        replace(vault, content)
+
+    monkeypatch.setattr(FileVault, "_replace", meanwhile)
+    vault.generate("new", CURVE, KeyUse.SIGN)
+    other.join()
+    (key,) = vault.keys()
+    assert key.label == "new"
 
 
 def test_one_at_a_time_has_a_name(file: Path) -> None:

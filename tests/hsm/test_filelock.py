@@ -1,9 +1,11 @@
+import errno
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smpki.hsm import claim
 from smpki.hsm.filelock import exclusive
 
 
@@ -47,6 +49,17 @@ def test_the_lock_is_its_owners_and_empty(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_is_refused(tmp_path: Path, refused: Any) -> None:
     with refused("token.lock.unusable"), exclusive(tmp_path / "missing" / "lock"):
         pytest.fail("there is no lock to hold")
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(claim.fcntl, "flock", no_locks)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with refused("token.lock.unusable"):
+        claim.FileClaim(tmp_path / "lock", "smgw")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 @pytest.mark.parametrize("octets", [0, 4096])

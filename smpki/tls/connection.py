@@ -245,7 +245,7 @@ class Connection:
                 events += self._step(part)
                 if self._hello and not self._established:
                     self._judge(self._hello)
-        except (SSL.Error, SSL.SysCallError) as error:
+        except SSL.Error as error:
             self._end(self._failure(error))
         return events
 
@@ -288,7 +288,7 @@ class Connection:
             raise TlsError("tls.over", "the connection is over", hint="connect again")
         self.enforce_limit()
 
-    def _failure(self, error: Exception) -> TlsError:
+    def _failure(self, error: SSL.Error) -> TlsError:
         """Why OpenSSL gave up."""
         binding.clear_errors()
         refusal, self._watch.refusal = self._watch.refusal, None
@@ -302,7 +302,8 @@ class Connection:
         received, alert = self._watch.alert or (False, None)
         if alert is not None and received:
             return _told(alert)
-        reasons = ", ".join(reason for _, _, reason in error.args[0]) if isinstance(error, SSL.Error) else "no reason"
+        told_nothing = isinstance(error, SSL.SysCallError)  # it has other arguments than the rest
+        reasons = "no reason" if told_nothing else ", ".join(reason for _, _, reason in error.args[0])
         message = f"what the peer sends can't be accepted: {reasons}"
         return _failed(message, alert, "compare versions, cipher suites, groups and certificates of both sides")
 

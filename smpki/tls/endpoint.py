@@ -12,7 +12,7 @@ from smpki.tls import binding, callbacks
 from smpki.tls.callbacks import Watch
 from smpki.tls.connection import Connection
 from smpki.tls.identity import Identity, install
-from smpki.tls.peers import PeerCheck, PeerRefused, fitting
+from smpki.tls.peers import PeerCheck, fitting
 from smpki.tls.profile import Profile, Role
 from smpki.tls.session import FirstHandshake, Origins, Session
 from smpki.tls.suites import GROUPS, SIGNATURE_SCHEMES, SUITES, Version, of_version
@@ -41,7 +41,7 @@ class Endpoint:
     :param profile: what it may do
     :param identity: who it is; a client may have none
     :param check: decides about the peer's certificate; a server may have none, and then asks for no certificate
-    :param clock: the time, for the limit of sessions
+    :param clock: the time, for the limit of sessions; when it is set back, they live longer by as much
     :param trusted_authorities: the names of the authorities that vouch for the peer. A client names them to the server
         when there are several (REQ.TA.TLS.Handshake.140), a server to the client
         (REQ.TA.TLS.Handshake.145 and 155).
@@ -111,7 +111,7 @@ class Endpoint:
         try:
             if self._check:
                 self._check(session.first.peer_chain)
-        except PeerRefused:
+        except Exception:  # whatever it is, a full handshake asks again, and has an alert for it
             return False
         return True
 

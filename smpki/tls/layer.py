@@ -301,8 +301,8 @@ class TlsLayer(asyncio.Protocol):
         self._state = _State.OPEN
         self._look_at_the_limit()
         if self._state is _State.OPEN:
+            self.protocol = self._factory()  # first: where it fails, nobody is told that all is well
             self.ready.set_result(None)
-            self.protocol = self._factory()
             self.protocol.connection_made(self.transport)
 
     def _look_at_the_limit(self) -> None:

@@ -316,6 +316,15 @@ def test_a_check_that_breaks_refuses(refuser, ends, drive):
     assert there.alert == Alert.INTERNAL_ERROR
 
 
+def test_what_openssl_takes_for_a_failure_of_the_system_ends_the_connection(ends, monkeypatch):
+    def fail(_connection):
+        raise SSL.SysCallError(-1, "Unexpected EOF")
+
+    monkeypatch.setattr(SSL.Connection, "do_handshake", fail)
+    with pytest.raises(ConnectionFailed, match="no reason"):
+        ends()[0].connection().start()
+
+
 @pytest.mark.requirement("REQ.TA.TLS.Handshake.130")
 @pytest.mark.parametrize(
     ("version", "alert"), [(TLS12, Alert.HANDSHAKE_FAILURE), (TLS13, Alert.CERTIFICATE_REQUIRED)], ids=["1.2", "1.3"]

@@ -231,6 +231,25 @@ def test_a_peer_that_is_no_longer_accepted_does_not_resume(end, version, ends, i
 
 
 @BOTH
+def test_a_check_that_breaks_before_resumption_is_asked_again_in_the_handshake(version, ends, drive, pump):
+    broken = []
+
+    def check(_chain):
+        if broken:
+            raise OSError("the lists are away")
+
+    client_side, server_side = resumable("LMN", version, ends, client_check=check)
+    client, server = client_side.connection(), server_side.connection()
+    pump(client, server)
+    session = client.session
+    part(client, server)
+    broken.append(True)
+    outcome = drive(client_side.connection(resume=session), server_side.connection())
+    assert outcome.client_error.code == "tls.peer.unchecked"
+    assert outcome.server_error.alert == Alert.INTERNAL_ERROR
+
+
+@BOTH
 def test_a_session_whose_connection_was_cut_is_not_resumed(version, ends, pump):
     client_side, server_side = resumable("LMN", version, ends)
     client, server = client_side.connection(), server_side.connection()

@@ -146,6 +146,40 @@ def test_any_transport_will_do_below_even_tls(world: World, recorder: Any) -> No
     world.run(main())
 
 
+def test_a_protocol_that_can_not_be_made_is_no_success(world: World, recorder: Any) -> None:
+    def fail() -> asyncio.Protocol:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context["exception"]))
+        async with await serve(recorder, world.server(), "127.0.0.1", 0) as server:
+            with pytest.raises(TlsError, match=r"tls\.transport\.lost"):
+                await connect(fail, world.client(), "127.0.0.1", server.port)
+
+    mistakes: list[Exception] = []
+    world.run(main())
+    assert [type(mistake) for mistake in mistakes] == [ZeroDivisionError]
+
+
+def test_a_session_is_resumed_over_sockets(world: World, recorder: Any) -> None:
+    async def main() -> None:
+        endpoint = world.client(resumption=True)
+        async with await serve(recorder, world.server(resumption=True), "127.0.0.1", 0) as server:
+            session = None
+            for resumed in (False, True):
+                transport, _ = await connect(
+                    endpoint=endpoint, protocol_factory=recorder, host="127.0.0.1", port=server.port, resume=session
+                )
+                connection = transport.get_extra_info("tls")
+                assert connection.resumed == resumed
+                while not (session := connection.session):
+                    await asyncio.sleep(0)
+                transport.close()
+                await transport.wait_closed()
+
+    world.run(main())
+
+
 def test_a_server_closes_its_connections_and_listens_no_more(world: World, recorder: Any) -> None:
     async def main() -> None:
         async with world.connected() as (server, client, _):

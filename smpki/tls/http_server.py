@@ -94,6 +94,25 @@ async def dial_http(
     return transport
 
 
+async def finish(server: Server, seconds: float) -> None:
+    """Close a server of :func:`http_protocol`, but let requests under way be answered first.
+
+    :param seconds: for the answers; what takes longer is cut off
+    """
+    server.stop_listening()
+    transports = server.connections
+    for transport in transports:
+        protocol = transport.get_protocol()
+        if isinstance(protocol, _HttpOverTls) and not transport.is_closing():
+            protocol.shutdown()
+    if transports:
+        ends = [asyncio.ensure_future(transport.wait_closed()) for transport in transports]
+        await asyncio.wait(ends, timeout=seconds)
+        for end in ends:
+            end.cancel()
+    await server.close()
+
+
 def peer_chain(scope: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
     """The certificates of the peer that sent a request, end entity first; none where it showed none."""
     chain: tuple[x509.Certificate, ...] = scope["extensions"][_PEER]
@@ -139,6 +158,7 @@ class _HttpOverTls(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         extensions = _extensions(transport.get_extra_info("tls"))
+        self._peer_name = extensions["tls"]["client_cert_name"] or "nobody known"
         application = self.app
 
         async def with_extensions(scope: Any, receive: Any, send: Any) -> None:
@@ -186,7 +206,7 @@ class _HttpOverTls(H11Protocol):
         if waiting != before:  # slow is not stalled
             self._stall_timer = self.loop.call_later(self._patience, self._watch_stall, waiting)
         else:
-            log.warning("HTTP: a peer took nothing of an answer for %g seconds and was cut off", self._patience)
+            log.warning("HTTP: %s took nothing of an answer for %g seconds", self._peer_name, self._patience)
             self.transport.abort()
 
     def _end_stall(self) -> None:
@@ -196,6 +216,7 @@ class _HttpOverTls(H11Protocol):
 
     def _refuse(self, status: int) -> None:
         """Answer without the application, unless it has begun to, and close."""
+        log.warning("HTTP: what %s sent was refused with %d: it is no whole request", self._peer_name, status)
         if self.cycle:
             self.cycle.disconnected = True  # so the application hears that it is over
             self.cycle.message_event.set()

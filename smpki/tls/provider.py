@@ -221,13 +221,14 @@ def load_provider_key(uri: str) -> "PKey":
         return crypto.load_privatekey(crypto.FILETYPE_PEM, provider_key_pem(uri), no_other_pin)
     except crypto.Error:
         pass  # it says nothing but "unsupported"
+    where = uri.partition("?")[0]  # behind it a PIN may stand (RFC 7512 2.4)
     if asked:
         raise TlsError(
-            "tls.provider.pin", "the token refuses the PIN", where=uri, hint="check the PIN; tokens lock after a few"
+            "tls.provider.pin", "the token refuses the PIN", where=where, hint="check the PIN; tokens lock after a few"
         )
     raise TlsError(
         "tls.provider.key",
         "OpenSSL finds no such key in a token",
-        where=uri,
+        where=where,
         hint="check the labels of token and key; the process has to start with pkcs11-provider in its configuration",
     )

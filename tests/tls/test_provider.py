@@ -20,7 +20,14 @@ from smpki.errors import TlsError
 from smpki.hsm.key import KeyUse
 from smpki.hsm.module import find_module
 from smpki.hsm.pin import Pin
-from smpki.tls.provider import configuration, find_provider, key_uri, load_provider, provider_key_pem
+from smpki.tls.provider import (
+    configuration,
+    find_provider,
+    key_uri,
+    load_provider,
+    load_provider_key,
+    provider_key_pem,
+)
 
 TokenHome = Any  # conftest.TokenHome
 PROGRAM = Path(__file__).with_name("provider_program.py")
@@ -139,6 +146,12 @@ def test_it_is_too_late_when_cryptography_is_there() -> None:
     with pytest.raises(TlsError) as caught:
         load_provider(Path("module.so"), Pin("2468013579"), environ)
     assert (caught.value.code, environ) == ("tls.provider.late", {})
+
+
+def test_a_pin_in_the_uri_of_a_key_is_not_repeated() -> None:
+    with pytest.raises(TlsError) as caught:
+        load_provider_key("pkcs11:token=T;object=L;type=private?pin-value=2468013579")
+    assert (caught.value.code, caught.value.where) == ("tls.provider.key", "pkcs11:token=T;object=L;type=private")
 
 
 def test_a_pin_that_the_provider_would_cut_is_refused() -> None:

@@ -110,7 +110,8 @@ async def _ask(
             await callback(client, stream.transport)
         except Exception:
             log.exception("what was to be asked over an accepted connection failed")
-        stream.transport.close()
+        finally:
+            stream.transport.close()
 
 
 def _client(connect: Callable[[], Awaitable[HttpStream]], base_url: str, timeout: float) -> httpx.AsyncClient:

@@ -250,3 +250,17 @@ def test_what_is_asked_over_an_accepted_connection_may_fail(world: World, caplog
 
     world.run(main())
     assert "no such gateway" in caplog.text
+
+
+def test_an_accepted_connection_ends_with_the_task_that_asks(world: World) -> None:
+    async def administrator(client: httpx.AsyncClient, transport: Any) -> None:
+        asyncio.current_task().cancel()
+        await asyncio.sleep(1)
+
+    async def main() -> None:
+        async with await http_client.accept_clients(administrator, world.server(), "127.0.0.1", 0) as server:
+            gateway = await http_server.dial_http(application, world.client(), "127.0.0.1", server.port)
+            await gateway.wait_closed()
+            assert world.loop.time() < 60
+
+    world.run(main())

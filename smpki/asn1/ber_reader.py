@@ -247,7 +247,7 @@ class BerReader:
         return _Header(tag, length, encoded)
 
     def _take(self, count: int) -> bytes:
-        return b"".join(self._pieces(count))
+        return b"".join(map(bytes, self._pieces(count)))  # copied at once: a piece lasts until the next is asked for
 
     def _pieces(self, count: int) -> Iterator[Octets]:
         self._check_room(count)

@@ -63,7 +63,7 @@ class Opener:
         """Write the content.
 
         :param ciphertext: reads it, each time from its beginning
-        :param target: what is in it counts only when this returns
+        :param target: becomes the content; what is in it counts only when this returns
         :param limit: octets that a compressed content may have
         :return: by what SharedInfo the key was found
         :raises GatewayError: ``cms.unopened``, whatever it was that failed
@@ -87,6 +87,7 @@ class Opener:
             else:
                 for piece in content():
                     target.write(piece)
+            target.truncate()
         except (UnopenedError, ValueError, zlib.error):  # of ASN.1, of curve and point, of what was compressed
             raise unopened() from None
         if kdf_info is None:

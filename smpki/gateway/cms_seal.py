@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from smpki.asn1 import der
 from smpki.asn1.auth_enveloped import Algorithm, Recipient, build_attributes, frame_auth_enveloped
 from smpki.asn1.ber_reader import Octets
-from smpki.asn1.curves import CURVE_OIDS
 from smpki.asn1.oids import AES_CBC_CMAC_PARAM, DATA
 from smpki.gateway.agreement import agree
 from smpki.gateway.cms_peers import check_recipient, key_identifier
@@ -72,7 +71,7 @@ class Seal:
         key = randomness.random(suite.key_octets)
         ephemeral = randomness.agree_once(public)
         kari = Recipient(
-            curve=der.encode_object_identifier(CURVE_OIDS[public.curve.name]),
+            curve=b"",  # it is that of the recipient's key
             point=ephemeral.public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint),
             agreement=AGREEMENT_OIDS[suite.kdf_hash],
             wrap=Algorithm(WRAP_OIDS[suite.wrap_bits]),

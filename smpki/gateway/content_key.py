@@ -10,24 +10,36 @@ from smpki.gateway.content_suite import HASHES, WRAP_OIDS, KdfInfo, Suite
 
 
 def wrap(secret: bytes, content_key: bytes, suite: Suite, kdf_info: KdfInfo) -> bytes:
-    """Encrypt the content's key (RFC 3394 2.2.1) with a key derived from the shared secret."""
-    return aes_key_wrap(_derive(secret, suite, kdf_info), content_key)
+    """Encrypt the content's key with a key derived from the shared secret."""
+    return wrap_key(_derive(secret, suite, kdf_info), content_key)
 
 
 def unwrap(
     secret: bytes, encrypted_key: bytes, suite: Suite, kdf_infos: Iterable[KdfInfo] = KdfInfo
 ) -> tuple[bytes, KdfInfo] | None:
-    """The content's key (RFC 3394 2.2.2), and the SharedInfo by which it was found.
+    """The content's key, and the SharedInfo by which it was found.
 
     :param kdf_infos: tried in this order; the key wrap's own check value tells which is right
     :return: ``None`` when there is no such key
     """
     for kdf_info in kdf_infos:
-        try:
-            return aes_key_unwrap(_derive(secret, suite, kdf_info), encrypted_key), kdf_info
-        except InvalidUnwrap:
-            continue
+        key = unwrap_key(_derive(secret, suite, kdf_info), encrypted_key)
+        if key is not None:
+            return key, kdf_info
     return None
+
+
+def wrap_key(wrapping_key: bytes, key: bytes) -> bytes:
+    """AES key wrap (RFC 3394 2.2.1)."""
+    return aes_key_wrap(wrapping_key, key)
+
+
+def unwrap_key(wrapping_key: bytes, encrypted_key: bytes) -> bytes | None:
+    """AES key unwrap (RFC 3394 2.2.2); ``None`` when the check value is wrong."""
+    try:
+        return aes_key_unwrap(wrapping_key, encrypted_key)
+    except InvalidUnwrap:
+        return None
 
 
 def _derive(secret: bytes, suite: Suite, kdf_info: KdfInfo) -> bytes:

@@ -33,6 +33,7 @@ COMMANDS = {
     "lint": ("look", "Check certificates, CRLs and request packages against the policy."),
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
+    "cms": ("cms", "Protect contents for their recipient, and open them."),
     "gateway": ("gateway", "Wake gateways, as their administrator does."),
     "tls": ("tls", "Try TLS with a peer, from either side."),
     "policy": ("policy", "Check and show Certificate Policies."),

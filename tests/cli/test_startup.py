@@ -202,6 +202,14 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["gateway", "check-wake", wake_up, "--id", device, "--gwa-cert", str(administrator / "sig.pem")],
         ["gateway", "telegram", "1ABC0012345678", "1-0:1.8.0=1234", "--out", str(tmp_path / "meter.sml")],
     )
+    message, sig, enc = str(tmp_path / "message"), str(administrator / "sig.pem"), str(administrator / "enc.pem")
+    sender, own = ["--sender-cert", sig], ["--recipient-cert", enc, "--recipient-key", str(administrator / "enc.key")]
+    signs = ["--sender-key", str(administrator / "sig.key"), "--recipient", enc]
+    tell(
+        ["cms", "protect", wake_up, message, *sender, *signs],
+        ["cms", "inspect", message],
+        ["cms", "open", message, str(tmp_path / "content"), *own, *sender],
+    )
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])
     listen = [sys.executable, "-c", "from smpki_cli.main import main; main()", "tls", "listen", *tls, "--count", "1"]

@@ -110,10 +110,14 @@ class Server:
         """The connections there are, those in their handshake included."""
         return tuple(layer.transport for layer in self._layers)
 
-    async def close(self) -> None:
-        """Accept no more, close all connections, and wait until they have ended."""
+    def stop_listening(self) -> None:
+        """Accept no more; the connections that there are go on."""
         self._closing = True
         self._listener.close()
+
+    async def close(self) -> None:
+        """Accept no more, close all connections, and wait until they have ended."""
+        self.stop_listening()
         for layer in self._layers:
             layer.close()
         if self._layers:

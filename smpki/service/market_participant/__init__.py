@@ -1,0 +1,1 @@
+"""An external market participant (externer Marktteilnehmer, EMT): takes deliveries of readings from gateways."""

@@ -18,6 +18,7 @@ OLDEST_STORED = timedelta(hours=12)
 """How far a stored counter may lie back when power fails (BSI TR-03116-3 7.3, note 5)."""
 
 _NONE = -1  # before the first message; 0 is a counter
+_NEW_KEY = "give the meter a new key; an older copy of the file would send and accept numbers again"
 _Keys = dict[str, dict[str, int]]
 
 
@@ -72,11 +73,10 @@ class MeterCounters:
 
     def _resume(self) -> _Keys:
         keys = _recall(self._memory)
-        hint = "restore the file, or give the meter a new key"
         if keys is None:
-            raise _refused("missing", "there is no file with the meter's counters", hint, self._memory)
+            raise _refused("missing", "there is no file with the meter's counters", _NEW_KEY, self._memory)
         if self._key not in keys:
-            raise _refused("key_unknown", "the file has no counters of this key", hint, self._memory)
+            raise _refused("key_unknown", "the file has no counters of this key", _NEW_KEY, self._memory)
         return keys
 
     def take(self) -> int:
@@ -151,7 +151,7 @@ def _recall(memory: DurableFile) -> _Keys | None:
         return None
     keys = content.get("keys")
     if not isinstance(keys, dict) or not all(map(_is_record, keys.values())):
-        raise _refused("memory", "these are no counters of a meter", "restore the file", memory)
+        raise _refused("memory", "these are no counters of a meter", _NEW_KEY, memory)
     return keys
 
 

@@ -146,6 +146,24 @@ def test_a_missing_file_is_no_reason_to_begin(start: Start, memory: DurableFile)
     assert code(start) == "lmn.counter.missing"
 
 
+def test_two_sides_with_one_file_neither_send_nor_accept_the_same(start: Start, memory: DurableFile) -> None:
+    start(new_key=True)
+    one, other = (MeterCounters(DurableFile(memory.path), KEY, clock=Clock()) for _ in range(2))
+    one.take()
+    one.accept(7)
+    for call in (other.take, lambda: other.accept(7), lambda: other.accept(8)):
+        assert code(call) == "durable.changed"
+    one.accept(8)
+
+
+def test_an_older_copy_does_not_bring_counters_back(start: Start, memory: DurableFile) -> None:
+    counters = start(new_key=True)
+    older = memory.path.read_bytes()
+    counters.accept(7)
+    memory.path.write_bytes(older)
+    assert code(lambda: counters.accept(8)) == "durable.changed"
+
+
 WRONG = {
     "nothing": b"",
     "torn": b'{"keys": {"',

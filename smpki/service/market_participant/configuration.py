@@ -33,7 +33,8 @@ class Trust(Strict):
 
     :param anchors: files with the trusted roots
     :param authorities: files with Sub-CAs, link certificates and CRL signers, as far as gateways don't send them
-    :param crl_folder: revocation lists, ``*.crl``; read again when one changes
+    :param crl_folder: revocation lists (``*.crl``) and their signers (``*.cer``), as ``smpki crl publish`` leaves them;
+        read again when one changes
     """
 
     anchors: Annotated[tuple[FilePath, ...], Field(min_length=1)]

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from cryptography import x509
 
 from smpki.asn1.signed_data import Signed
-from smpki.errors import GatewayError, PolicyError
+from smpki.errors import PolicyError
 from smpki.gateway.cms_peers import key_identifier
 from smpki.gateway.configuration import load_certificates
 from smpki.gateway.http_refusal import HttpRefusal
@@ -18,11 +17,11 @@ from smpki.policy.device_id import DeviceId
 from smpki.policy.lint.classify import classify
 from smpki.policy.model import CertificateType
 from smpki.policy.names import CommonName, DistinguishedName
-from smpki.service.market_participant.configuration import SendersConfiguration, Trust
-from smpki.service.market_participant.watched import Watched, in_folder
+from smpki.service.market_participant.configuration import SendersConfiguration
+from smpki.service.trust_material import trust_material
+from smpki.service.watched import Watched, in_folder
 from smpki.tls.peers import Alert, PeerCheck, PeerRefused, exact_match
-from smpki.trust.files import read_crls
-from smpki.trust.tls_peer import TrustMaterial, trusted
+from smpki.trust.tls_peer import trusted
 
 _Chain = tuple[x509.Certificate, ...]
 _IN_OPERATION = (CertificateType.SMGW_W,)
@@ -73,7 +72,7 @@ class Senders:
         self.check: PeerCheck
         self.authorities: tuple[x509.Name, ...] = ()
         if trust := configuration.trust:
-            material = Watched(partial(_trust_files, trust), partial(_load_material, trust), now)
+            material = trust_material(trust.anchors, trust.authorities, trust.crl_folder, now)
             self.authorities = tuple(root.subject for root in material().roots)
             self.check = trusted(material, now=now, roles=_IN_OPERATION)
             self._check_signer = trusted(material, now=now, roles=_IN_OPERATION, use="sig")
@@ -151,27 +150,6 @@ def administrator_of(certificate: x509.Certificate) -> str | None:
         return DistinguishedName.from_x509(certificate.subject).get("OU")
     except (PolicyError, ValueError):
         return None
-
-
-def _trust_files(trust: Trust) -> list[Path]:
-    return [*trust.anchors, *trust.authorities, *in_folder(trust.crl_folder, ".crl")()]
-
-
-def _load_material(trust: Trust, files: Sequence[Path]) -> TrustMaterial:
-    roots, authorities = (
-        tuple(chain.from_iterable(map(load_certificates, paths))) for paths in (trust.anchors, trust.authorities)
-    )
-    lists = files[len(trust.anchors) + len(trust.authorities) :]
-    return TrustMaterial(roots, authorities, tuple(chain.from_iterable(map(_load_crls, lists))))
-
-
-def _load_crls(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
-    try:
-        return read_crls(path.read_bytes(), str(path))
-    except OSError as error:
-        message = f"can't be read: {error.strerror}"
-        hint = "put revocation lists there, as *.crl"
-        raise GatewayError("configuration.crl", message, where=str(path), hint=hint) from None
 
 
 def _refused(what: str, refused: PeerRefused) -> HttpRefusal:

@@ -24,7 +24,8 @@ from smpki.gateway.readings import Obis, Reading
 from smpki.policy.device_id import DeviceId
 from smpki.service.market_participant.configuration import Configuration, load_configuration
 from smpki.service.market_participant.server import market_participant
-from smpki.service.market_participant.triples import KeyFinder, load_triples
+from smpki.service.market_participant.triples import load_triples
+from smpki.service.own_triple import FileOrTokenSource
 from smpki.tls import http_client
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.identity import Identity
@@ -150,7 +151,7 @@ class World:
     async def serving(self, **changes: Any) -> AsyncIterator[Server]:
         """The server; changes of the configuration are merged into it."""
         configuration = self.configuration(**changes)
-        triples = load_triples(configuration.triples, KeyFinder(None, lambda: None))
+        triples = load_triples(configuration.triples, FileOrTokenSource(None, lambda: None))
         async with market_participant(configuration, triples, self.now) as server:
             yield server
 

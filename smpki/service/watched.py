@@ -16,7 +16,7 @@ _State = tuple[tuple[Path, int, int, int], ...]
 PAUSE = timedelta(seconds=1)
 """Between two looks; a folder may have thousands of files."""
 
-log = logging.getLogger("smpki.emt")
+log = logging.getLogger("smpki.service")
 
 
 class Watched(Generic[T]):
@@ -74,16 +74,16 @@ class Watched(Generic[T]):
         return tuple(found)
 
 
-def in_folder(folder: Path, ending: str) -> Callable[[], list[Path]]:
-    """The files of a folder that there are now.
+def in_folder(folder: Path, *endings: str) -> Callable[[], list[Path]]:
+    """The files of a folder that there are now, by name.
 
-    :param ending: of their names
+    :param endings: of their names
     """
 
     def files() -> list[Path]:
         try:
             with os.scandir(folder) as entries:
-                return sorted(Path(entry.path) for entry in entries if entry.name.endswith(ending))
+                return sorted(Path(entry.path) for entry in entries if entry.name.endswith(endings))
         except OSError:
             return [folder]  # reading it will tell
 

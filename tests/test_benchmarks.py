@@ -23,3 +23,13 @@ def test_issuance(tmp_path: Path) -> None:
     assert all(0.2 < ratio < 3 for ratio in result["ratios"].values())
     assert result["curve"] == "brainpoolP384r1"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_gateway(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "gateway.py"), "--quick", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    ratios = json.loads(done.stdout)["ratios"]
+    assert ratios.keys() >= {"cms_of_limit", "cms_bulk", "tls_handshake"}
+    assert all(0.2 < ratio < 3 for ratio in ratios.values())

@@ -22,7 +22,7 @@ def extensions_findings(
 ) -> Iterator[Finding]:
     """Which extensions there are, whether they are critical, and what is in them.
 
-    :param issuer: the CA's certificate, ``None`` where it is not at hand or there is none
+    :param issuer: the issuer's certificate, the same one where it is self-signed; ``None`` where it is not at hand
     """
     at = profile.at(profile.section)
     found: dict[str, x509.Extension[x509.ExtensionType]] = {}
@@ -32,8 +32,9 @@ def extensions_findings(
             found[str(field)] = extension
         elif profile.others is Presence.FORBIDDEN:
             yield error(f"{at}.unknown_extension", f"extension {name} is not in the profile")
-        elif extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
-            yield warning("rfc-5280.4_2.critical_extension", f"extension {name} is critical, and nobody here knows it")
+        elif extension.critical:
+            message = f"extension {name} is critical, and who does not know it refuses the certificate"
+            yield warning("rfc-5280.4_2.critical_extension", message)
     for field, rule in profile.extensions.items():
         yield from _extension_findings(found.get(field), rule, f"{at}.{field}")
         if field in found:
@@ -78,10 +79,13 @@ def _authority_key_findings(
     value: x509.AuthorityKeyIdentifier, at: str, issuer: x509.Certificate | None
 ) -> Iterator[Finding]:
     due = None if issuer is None else facts_of(issuer).key_identifier
+    serial = value.authority_cert_serial_number
     if value.key_identifier is None:
         yield error("rfc-5280.4_2_1_1.authority_key_identifier.key_identifier", "keyIdentifier is missing")
     elif due is not None and value.key_identifier != due:
-        yield error(f"{at}.value", f"keyIdentifier is {value.key_identifier.hex()}, the CA's key has {due.hex()}")
+        yield error(f"{at}.value", f"keyIdentifier is {value.key_identifier.hex()}, the issuer's key has {due.hex()}")
+    if issuer is not None and serial not in (None, issuer.serial_number):
+        yield error(f"{at}.serial", f"authorityCertSerialNumber is {serial}, the issuer has {issuer.serial_number}")
 
 
 def _host_findings(hosts: Sequence[str], at: str, profile: Profile) -> Iterator[Finding]:

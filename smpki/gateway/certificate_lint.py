@@ -55,7 +55,8 @@ def certificate_findings(
     yield from _signature_findings(certificate, encoded, profile, issuer, key)
     extensions = yield from read("rfc-5280.4_2.extensions", lambda: certificate.extensions)
     if extensions is not None:
-        yield from extensions_findings(extensions, profile, issuer)
+        signer = certificate if profile.self_signed and key is not None else issuer
+        yield from extensions_findings(extensions, profile, signer)
 
 
 def _size_findings(certificate: x509.Certificate, profile: Profile) -> Iterator[Finding]:

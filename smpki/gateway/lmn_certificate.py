@@ -162,6 +162,10 @@ def _name_findings(subject: x509.Name, hosts: tuple[str, ...], holder: LmnHolder
     if not names and not hosts:
         message = "the device has no name: neither a CN nor a host name (dNSName)"
         yield error(f"{PROFILE.at('3_5')}.subject_alternative_name.missing", message)
+    named = [device for device in map(_device_in, hosts) if device is not None]
+    if not names and named and not any(LmnHolder.of(device) is holder for device in named):
+        message = f"the host names (dNSName) name no {holder.name.lower()}: {', '.join(map(str, named))}"
+        yield error(f"{PROFILE.at('3_5')}.subject_alternative_name.sector", message)
     for name in names:
         device = _device_in(name)
         if device is None:

@@ -57,7 +57,7 @@ class DurableFile:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # nobody writes between the look and the write
             if self._content() != self._known:
-                hint = "let one process alone use the file; stop the others, then start this one anew"
+                hint = "let one process alone use the file; an older copy in its place is as good as none"
                 raise self._refused("changed", "somebody else has changed the file", hint)
             descriptor, draft = mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # made with mode 0600
             with os.fdopen(descriptor, "wb") as stream:

@@ -84,7 +84,7 @@ class MeterCounters:
 
         It lies above all sent and all received before (BSI TR-03116-3 7.1).
 
-        :raises GatewayError: ``lmn.counter.exhausted``; ``durable.unwritable``: then nothing may be sent
+        :raises GatewayError: ``lmn.counter.exhausted``; ``durable.*``: then nothing may be sent
         """
         counter = max(self._sent, self._received) + 1
         if counter > HIGHEST_COUNTER:
@@ -108,7 +108,7 @@ class MeterCounters:
     def accept(self, counter: int) -> None:
         """Take the counter of a message that has proven authentic; only now the message may be acted upon.
 
-        :raises GatewayError: ``lmn.counter.replayed``, ``.range``; ``durable.unwritable``: then it was not accepted
+        :raises GatewayError: ``lmn.counter.replayed``, ``.range``; ``durable.*``: then it was not accepted
         """
         self.require_new(counter)
         if counter > HIGHEST_COUNTER:
@@ -129,7 +129,7 @@ class MeterCounters:
     def store(self) -> None:
         """Write down what was received.
 
-        :raises GatewayError: ``durable.unwritable``
+        :raises GatewayError: ``durable.*``
         """
         if self._unwritten_since is not None:
             self._write(received=self._received, sent=self._reserved)

@@ -73,7 +73,7 @@ class MeterLink:
     def seal(self, plaintext: bytes, clear: bytes = b"") -> ProtectedMessage:
         """Protect a message; its counter is used up when this returns.
 
-        :raises GatewayError: ``lmn.counter.exhausted``, ``durable.unwritable``
+        :raises GatewayError: ``lmn.counter.exhausted``, ``durable.*``
         """
         counter = self._counters.take()
         keys = wired_keys(self._key, self._sends, counter, self._meter)
@@ -87,7 +87,7 @@ class MeterLink:
     def open(self, message: ProtectedMessage) -> bytes:
         """What a message says; when this returns, its counter is accepted and no message counts twice.
 
-        :raises GatewayError: ``lmn.counter.replayed``; ``lmn.rejected``; ``durable.unwritable``: it was not accepted
+        :raises GatewayError: ``lmn.counter.replayed``; ``lmn.rejected``; ``durable.*``: it was not accepted
         """
         self._counters.require_new(message.counter)
         keys = wired_keys(self._key, self._receives, message.counter, self._meter)

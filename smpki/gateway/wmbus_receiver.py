@@ -50,7 +50,7 @@ class RadioReceiver:
         :param frame: in format A; without its checksums where the radio has checked and removed them
         :return: ``None`` for another's meter: the air is full of these
         :raises GatewayError: why the telegram counts for nothing: ``lmn.frame.*``, ``lmn.telegram.*``,
-            ``lmn.security.*``, ``lmn.tag_length``, ``lmn.counter.replayed``, ``lmn.rejected``; ``durable.unwritable``
+            ``lmn.security.*``, ``lmn.tag_length``, ``lmn.counter.replayed``, ``lmn.rejected``; ``durable.*``
         """
         bare = remove_checksums(frame) if checksums else frame
         sender = f"sender {Address(bare[2:FIRST_BLOCK])}" if len(bare) >= FIRST_BLOCK else ""

@@ -16,7 +16,7 @@ from smpki.policy.document import Document, Wording
 from smpki.policy.model import Strict
 from smpki.requests.model import Purpose
 from smpki.requests.template import purpose_of
-from smpki.trust.files import read_certificates
+from smpki.trust.files import read_certificates, read_crls
 
 M = TypeVar("M", bound=Strict)
 
@@ -280,8 +280,21 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     :raises GatewayError: ``configuration.certificate``
     :raises TrustError: the file holds no certificate
     """
+    return read_certificates(_content(path), str(path))
+
+
+def load_crls(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
+    """The revocation lists of a file beside the configuration.
+
+    :raises GatewayError: ``configuration.certificate``
+    :raises TrustError: the file holds none
+    """
+    return read_crls(_content(path), str(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        return read_certificates(path.read_bytes(), str(path))
+        return path.read_bytes()
     except OSError as error:
         raise _certificate_refused(f"can't be read: {error.strerror}", str(path)) from None
 

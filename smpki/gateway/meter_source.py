@@ -57,13 +57,17 @@ async def from_file(
     clock: Clock,
     follow: timedelta | None = None,
     sleep: Sleep = asyncio.sleep,
+    start: int = 0,
+    passed: Callable[[int], None] = lambda place: None,
 ) -> AsyncGenerator[Event, None]:
     """Read the telegrams in a regular file.
 
     :param follow: None: read it once; otherwise go on forever and look so often for what was appended. A file that
         became shorter is read from its start; one that can't be read is told once.
+    :param start: the octet to begin with
+    :param passed: told up to which octet all events have been taken, so that another time it can start there
     """
-    place, readable = 0, True
+    place, readable = start, True
     while True:
         try:
             with path.open("rb") as stream:
@@ -77,6 +81,7 @@ async def from_file(
                     place += len(data)
                     for event in source.receive(data, clock()):
                         yield event
+                    passed(place)
         except OSError as error:
             if readable:
                 message = f"the meter's file {path} can't be read: {_reason(error)}"

@@ -55,13 +55,17 @@ class Logs:
 
         :param consumer: for the consumer log, whose it is
         """
-        last = select(func.coalesce(func.max(log_entry.c.record_number), 0))
-        last = last.where(log_entry.c.log == log, log_entry.c.consumer == consumer)
-        number = self._connection.execute(last).scalar_one() + 1
-        entry = LogEntry(number, now, level, event, outcome, text)
+        entry = LogEntry(self.last_number(log, consumer=consumer) + 1, now, level, event, outcome, text)
         values = {name: getattr(entry, name) for name in LogEntry.__dataclass_fields__}
         self._connection.execute(insert(log_entry).values(log=log, consumer=consumer, **values))
         return entry
+
+    def last_number(self, log: Log, *, consumer: str = "") -> int:
+        """The number of the last entry; 0 while there is none."""
+        last = select(func.coalesce(func.max(log_entry.c.record_number), 0))
+        last = last.where(log_entry.c.log == log, log_entry.c.consumer == consumer)
+        number: int = self._connection.execute(last).scalar_one()
+        return number
 
     def page(
         self,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smpki_cli.common import Output, command, read_file
+from smpki_cli.common import Output, command, printable, read_file
 from smpki_cli.streams import STANDARD, private_file, scratch_file, source_file
 from smpki_cli.token_key import KeyChoice, with_key
 
@@ -153,7 +153,7 @@ def inspect_command(home: "Home", output: Output, source: Path) -> None:
         f"suite               {_suite_text(seen.suite)}",
         f"content             {seen.octets} octets encrypted{', compressed' if seen.compressed else ''}",
     )
-    output.show(values, "\n".join(text))
+    output.show(values, printable("\n".join(text)))
 
 
 cms_command.add_command(protect_command)

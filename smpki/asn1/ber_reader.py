@@ -24,6 +24,7 @@ Octets = bytes | memoryview
 _CONSTRUCTED, _INDEFINITE = 0x20, 0x80
 _END_OF_CONTENTS = (0x00, 0)
 _LONGEST_LENGTH = 8  # octets
+_FREE_CHUNKS, _USUAL_CHUNK = 4096, 64  # beyond so many chunks they hold at least so many octets on average
 
 
 class Source(Protocol):
@@ -186,14 +187,19 @@ class BerReader:
         """The octets of the next element, an OCTET STRING, in pieces; it has to be read to its end.
 
         :param tag: the identifier octet of its primitive form
-        :raises DerError: as :meth:`tag`, ``tag`` for another tag
+        :raises DerError: as :meth:`tag`, ``tag`` for another tag, ``length`` for absurdly many chunks
         """
         if self.tag() != tag | _CONSTRUCTED:
             yield from self._pieces(self._header(tag, name).length or 0)
             return
         self.enter(tag | _CONSTRUCTED, name)
+        chunks, octets = 0, 0
         while self.tag() is not None:
-            yield from self._pieces(self._header(der.OCTET_STRING, name).length or 0)
+            length = self._header(der.OCTET_STRING, name).length or 0
+            chunks, octets = chunks + 1, octets + length
+            if chunks > _FREE_CHUNKS + octets // _USUAL_CHUNK:
+                raise DerError("length", f"{name} comes in {chunks} chunks for {octets} octets, which serves nobody")
+            yield from self._pieces(length)
         self.leave(name)
 
     def end(self) -> None:

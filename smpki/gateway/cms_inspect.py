@@ -65,10 +65,13 @@ def _inspect(source: Whole) -> Inspection:
 
 
 def _certificate(encoded: bytes) -> x509.Certificate | None:
+    """A certificate whose subject can be read as well."""
     try:
-        return x509.load_der_x509_certificate(encoded)
-    except ValueError:
+        certificate = x509.load_der_x509_certificate(encoded)
+        _ = certificate.subject
+    except Exception:  # pyca: ValueError, InvalidVersion and more
         return None
+    return certificate
 
 
 def _holds(message: Message, certificate: x509.Certificate | None) -> bool:

@@ -58,6 +58,18 @@ def test_a_long_string_comes_in_pieces() -> None:
     assert (sum(lengths), max(lengths)) == (len(value), PIECE)
 
 
+def test_a_string_in_absurdly_many_chunks() -> None:
+    """Every chunk costs time, so tiny ones would make a small message a slow one."""
+
+    def read(size: int) -> int:
+        reader = BerReader(in_memory(indefinite(CHUNKS, der.encode(OCTETS, bytes(size)) * 20_000)))
+        return sum(len(piece) for piece in reader.octets(OCTETS, "content"))
+
+    assert read(100) == 2_000_000
+    assert rule(lambda: read(1)) == "length"
+    assert rule(lambda: read(0)) == "length"
+
+
 def test_elements_and_levels() -> None:
     inside = der.encode(SEQUENCE, der.encode_integer(7)) + indefinite(SEQUENCE, der.encode_integer(8))
     reader = BerReader(in_memory(indefinite(SEQUENCE, inside, der.encode(OCTETS, b"x"))))

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from smpki.asn1 import der
 from smpki.errors import GatewayError
 from smpki.gateway import cms
+from smpki.gateway.cms_inspect import inspect
 from smpki.gateway.content_suite import CBC_CMAC, GCM, Suite
 
 CURVE = ec.BrainpoolP256R1()
@@ -449,6 +450,38 @@ def test_behind_the_key_agreement_there_is_one_refusal(draft: Draft, changes: di
     assert refused.value.__suppress_context__
     if "kind" in changes and "encrypted_key" in changes:
         assert target.getvalue() == b""  # nothing is unpacked before the MAC was right
+
+
+def test_the_work_is_the_same_whatever_fails(draft: Draft) -> None:
+    """Neither a key that can't be unwrapped nor a wrong MAC ends the reading early, so the time doesn't tell."""
+
+    class Counting(io.BytesIO):
+        octets = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            piece = super().read(size)
+            self.octets += len(piece)
+            return piece
+
+    def read(**changes: Any) -> int:
+        source = Counting(draft.but(plain=bytes(100_000), **changes).encode())
+        who = {"recipient_certificate": draft.enc, "recipient_key": ENC_KEY, "sender_certificate": draft.sig}
+        with pytest.raises(GatewayError):
+            cms.open_stream(source, io.BytesIO(), **who)  # type: ignore[arg-type]
+        return source.octets
+
+    wrong_mac = read(mac=lambda mac: bytes(16))
+    wrong_key = read(encrypted_key=bytes(24))
+    assert wrong_mac > 200_000  # once for the signature, once for the content
+    assert abs(wrong_mac - wrong_key) < 10
+
+
+def test_an_enclosed_certificate_that_cant_be_read(draft: Draft) -> None:
+    for enclosed in (sequence(), sequence(sequence(), sequence(), b"\x03\x01\x00")):
+        seen = inspect(draft.but(certificates=[enclosed]).encode())
+        assert (seen.certificate, seen.signature_holds) == (None, False)
+    stranger = inspect(draft.but(certificates=[draft.enc.public_bytes(Encoding.DER)]).encode())
+    assert (stranger.certificate, stranger.signature_holds) == (draft.enc, False)
 
 
 def test_a_limit_is_for_what_is_unpacked(draft: Draft) -> None:

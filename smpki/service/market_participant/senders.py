@@ -88,7 +88,7 @@ class Senders:
         try:
             self.check(peer)
         except PeerRefused as refused:
-            raise _refused("certificate", refused) from None
+            raise _refused("sender", "connection", refused) from None
         gateway = gateway_of(peer[0])
         if gateway is None or (self._gateways is not None and gateway not in self._gateways):
             raise _forbidden("sender.unknown", "this gateway does not deliver here", "let it in by its device id")
@@ -112,7 +112,7 @@ class Senders:
         try:
             self._check_signer((certificate,))
         except PeerRefused as refused:
-            raise _refused("signer", refused) from None
+            raise _refused("signer", "signature", refused) from None
         return certificate
 
     def require_meters(self, gateway: DeviceId, meters: Iterable[DeviceId]) -> None:
@@ -152,10 +152,10 @@ def administrator_of(certificate: x509.Certificate) -> str | None:
         return None
 
 
-def _refused(what: str, refused: PeerRefused) -> HttpRefusal:
+def _refused(whose: str, where: str, refused: PeerRefused) -> HttpRefusal:
     """Why a certificate doesn't count. That we can't tell, for want of a list, is not the gateway's fault."""
     status = 503 if refused.alert is Alert.CERTIFICATE_UNKNOWN else 403
-    return HttpRefusal(status, f"delivery.{what}.refused", refused.message, where=refused.where, hint=refused.hint)
+    return HttpRefusal(status, f"delivery.{whose}.refused", refused.message, where=where, hint=refused.hint)
 
 
 def _forbidden(rule: str, message: str, hint: str) -> HttpRefusal:

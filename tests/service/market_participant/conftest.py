@@ -23,7 +23,8 @@ from smpki.gateway.media_type import cms as cms_type
 from smpki.gateway.readings import Obis, Reading
 from smpki.policy.device_id import DeviceId
 from smpki.service.market_participant.configuration import Configuration, load_configuration
-from smpki.service.market_participant.server import market_participant
+from smpki.service.market_participant.server import database, market_participant
+from smpki.service.market_participant.store.store import DeliveryStore
 from smpki.service.market_participant.triples import load_triples
 from smpki.service.own_triple import FileOrTokenSource
 from smpki.tls import http_client
@@ -206,6 +207,21 @@ class World:
         """All lines that the participant has written."""
         files = sorted(self.data.glob("readings-*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def committed(self) -> list[dict[str, Any]]:
+        """The lines that count."""
+        store = DeliveryStore.open(database(self.data))
+        with store.view() as view:
+            taken = view.page(limit=1000).values()
+        store.close()
+        return [
+            json.loads(line)
+            for one in taken
+            for line in (self.data / f"readings-{one.file:08}.jsonl")
+            .read_bytes()[one.from_octet : one.to_octet]
+            .decode()
+            .splitlines()
+        ]
 
     def taken(self, *deliveries: Delivery) -> list[dict[str, Any]]:
         """The lines that deliveries become."""

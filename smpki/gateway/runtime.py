@@ -122,7 +122,8 @@ class Gateway:
             trust=(lambda: _trust_material(configuration, chain)) if configuration.trust.anchors else None,
         )
         warn_before = timedelta(seconds=times.warn_before_seconds)
-        self._self_tests = SelfTests(surroundings, journal, pace, warn_before=warn_before)
+        every = float(times.self_test_every_seconds)
+        self._self_tests = SelfTests(surroundings, journal, pace, every=every, warn_before=warn_before)
         holdings = Holdings(
             gateway=configuration.id,
             software=software,
@@ -180,17 +181,20 @@ class Gateway:
             self._journal.write(Happening("gateway.stop", "the gateway stops"))
 
     def _work(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        async def manage() -> None:
-            await self._timing.tried.wait()  # the dates of the administrator's certificate need a time
-            await self._management.run()
+        def with_time(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+            async def wait_and_work() -> None:
+                await self._timing.tried.wait()
+                await work()
+
+            return wait_and_work
 
         return {
             "timing": self._timing.run,
-            "management": manage,
+            "management": with_time(self._management.run),  # for the dates of the administrator's certificate
             "metering": self._metering.run,
             "reporting": self._reporting.run,
             "notifying": self._notifying.run,
-            "self-test": lambda: self._self_tests.run(float(self._configuration.times.self_test_every_seconds)),
+            "self-test": with_time(self._self_tests.run),
         }
 
     def _woken(self, accepted: Accepted) -> None:

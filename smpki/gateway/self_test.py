@@ -56,21 +56,23 @@ class Surroundings:
 class SelfTests:
     """Runs the self-test, and looks at dates.
 
+    :param every: seconds from one to the next
     :param warn_before: how long before the end of a certificate that is told
     """
 
-    def __init__(self, surroundings: Surroundings, journal: Journal, pace: Pace, *, warn_before: timedelta) -> None:
-        self._around, self._journal, self._pace, self._warn_before = surroundings, journal, pace, warn_before
+    def __init__(
+        self, surroundings: Surroundings, journal: Journal, pace: Pace, *, every: float, warn_before: timedelta
+    ) -> None:
+        self._around, self._journal, self._pace = surroundings, journal, pace
+        self._every, self._warn_before = every, warn_before
+        self._began = pace.shown()
 
-    async def run(self, every: float) -> None:
-        """Run it again and again, until cancelled.
-
-        :param every: seconds
-        """
+    async def run(self) -> None:
+        """Run it again and again, until cancelled."""
         while True:
             self.test()
             self.look_at_dates()
-            await self._pace.sleep(every)
+            await self._pace.sleep(self._every)
 
     def test(self) -> SelfTest:
         """Run it once, and log its result."""
@@ -168,10 +170,10 @@ class SelfTests:
 
     def _meters(self) -> str:
         at, heard = self._pace.shown(), self._around.heard
-        silent = [each for each in self._around.sources if each not in heard or at - heard[each] > _SILENT]
+        silent = [each for each in self._around.sources if at - heard.get(each, self._began) > _SILENT]
         if silent:
             raise Failed(f"no telegrams come from {', '.join(silent)}")
-        return f"telegrams come from {len(self._around.sources)} sources"
+        return f"{len(heard)} of {len(self._around.sources)} sources were heard"
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:

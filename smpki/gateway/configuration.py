@@ -167,6 +167,7 @@ class Times(Strict):
     :param longest_retry_seconds: longest such pause
     :param report_retry_seconds: the same for deliveries
     :param report_longest_retry_seconds: the same
+    :param connect_seconds: how long a server may take for the TLS handshake, and the way there before it
     :param answer_seconds: how long a server may take for its answer (REQ.Webservice.HttpServer.190)
     :param notify_every_seconds: pause between notifications at least, after a few at once
     :param trial_attempts: connections that may fail with new keys or a new administrator before the former ones count
@@ -182,6 +183,7 @@ class Times(Strict):
     longest_retry_seconds: Seconds = 3_600
     report_retry_seconds: Seconds = 60
     report_longest_retry_seconds: Seconds = 3_600
+    connect_seconds: Seconds = 20
     answer_seconds: Seconds = 20
     notify_every_seconds: Seconds = 10
     trial_attempts: Count = 3

@@ -110,6 +110,7 @@ class Management:
                 endpoint,
                 *split_address(call.administrator.management),
                 server_name=call.administrator.server_name,
+                timing=self._wan.timing,
                 on_failure=lambda error, _: failed.append(error),
             )
         except SmpkiError as error:

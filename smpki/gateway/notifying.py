@@ -96,7 +96,8 @@ class Notifying:
         endpoint = self._wan.endpoint(administrator.tls)
         address = split_address(administrator.admin_service)
         manners = Manners(answer=float(self._times.answer_seconds))
-        async with client(endpoint, *address, server_name=administrator.server_name) as http:
+        name, timing = administrator.server_name, self._wan.timing
+        async with client(endpoint, *address, server_name=name, timing=timing) as http:
             caller = Caller(http, manners)
             while entry := self._next():
                 if not self._rate.take():

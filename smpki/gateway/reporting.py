@@ -190,7 +190,8 @@ class Courier:
             host, port, path = sealing.address_of(profile)
             endpoint = self._reporting.wan.endpoint([profile.tls])
             manners = Manners(answer=float(self._reporting.times.answer_seconds))
-            async with client(endpoint, host, port, server_name=_dns_name(host)) as http:
+            timing = self._reporting.wan.timing
+            async with client(endpoint, host, port, server_name=_dns_name(host), timing=timing) as http:
                 caller = Caller(http, manners)
                 while (delivery := self._due()) and await self._send(caller, path, profile, delivery):
                     pass

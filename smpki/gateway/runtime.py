@@ -28,14 +28,15 @@ from smpki.gateway.self_test import SelfTests, Surroundings
 from smpki.gateway.store.logs import Level
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.supervision import keep_going
+from smpki.gateway.synchronising import Synchronising
 from smpki.gateway.time_keeper import TimeSet
-from smpki.gateway.timing import Timing
 from smpki.gateway.wakeup import Accepted, WakeUpReader, Window
 from smpki.gateway.wakeup import Reason as WakeUpReason
 from smpki.gateway.wakeup_guard import WakeUpGuard
 from smpki.gateway.wakeup_listener import Notice, WakeUpListener, listen
 from smpki.gateway.wan import Wan
 from smpki.gateway.wan_keys import WanKeys
+from smpki.tls.transport import Timing
 from smpki.trust.tls_peer import TrustMaterial
 
 _GRAVE = (WakeUpReason.NOT_RECORDED, WakeUpReason.OVERLOAD)
@@ -78,11 +79,11 @@ class Gateway:
         self._journal = journal = Journal(store, pace.shown)
         self._administration = administration = Administration(configuration.administrator.load(), store)
         chain = tuple(one for path in configuration.trust.chain for one in load_certificates(path))
-        wan = Wan(module, chain, pace.keeper)
+        wan = Wan(module, chain, pace.keeper, Timing(handshake=float(times.connect_seconds)))
         keys = WanKeys(module, store, configuration.id)
 
         self._metering = Metering(configuration.meters, store=store, journal=journal, pace=pace)
-        self._timing = Timing(
+        self._synchronising = Synchronising(
             random=module.random,
             changed=self._time_changed,
             wan=wan,
@@ -183,13 +184,13 @@ class Gateway:
     def _work(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         def with_time(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
             async def wait_and_work() -> None:
-                await self._timing.tried.wait()
+                await self._synchronising.tried.wait()
                 await work()
 
             return wait_and_work
 
         return {
-            "timing": self._timing.run,
+            "time": self._synchronising.run,
             "management": with_time(self._management.run),  # for the dates of the administrator's certificate
             "metering": self._metering.run,
             "reporting": self._reporting.run,

@@ -13,6 +13,7 @@ from smpki.gateway.trust_anchors import AnchorRole
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.peers import PeerCheck, exact_match
 from smpki.tls.profile import WAN_CLIENT
+from smpki.tls.transport import Timing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,10 +26,13 @@ class Wan:
 
     :param module: has the keys
     :param issuers: sent along with the gateway's own certificate
+    :param timing: how long its connections wait
     """
 
-    def __init__(self, module: SecurityModule, issuers: Sequence[x509.Certificate], keeper: TimeKeeper) -> None:
-        self._module, self._issuers, self._keeper = module, issuers, keeper
+    def __init__(
+        self, module: SecurityModule, issuers: Sequence[x509.Certificate], keeper: TimeKeeper, timing: Timing
+    ) -> None:
+        self._module, self._issuers, self._keeper, self.timing = module, issuers, keeper, timing
 
     def endpoint(self, peers: Iterable[x509.Certificate], slot: Slot = Slot.WAN_TLS) -> Endpoint:
         """For connections to one of these peers.

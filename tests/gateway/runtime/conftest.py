@@ -354,7 +354,13 @@ class World:
                 "certificates": [str(self.folder / "gwa.pem")],
             },
             "meters": [{"source": f"file:{self.meter_file}"}],
-            "times": {"retry_seconds": 5, "report_retry_seconds": 5, "notify_every_seconds": 1, "answer_seconds": 1},
+            "times": {
+                "retry_seconds": 5,
+                "report_retry_seconds": 5,
+                "notify_every_seconds": 1,
+                "answer_seconds": 1,
+                "connect_seconds": 1,
+            },
         }
         return Configuration.model_validate({**values, **self.settings})
 

@@ -17,7 +17,7 @@ from smpki.gateway.wan import Wan
 _ABOUT = "time"
 
 
-class Timing:
+class Synchronising:
     """Keeps the clock.
 
     :param random: random octets of the security module

@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": ("audit", "Verify the audit chain."),
     "cms": ("cms", "Protect contents for their recipient, and open them."),
     "gateway": ("gateway", "Wake gateways, as their administrator does."),
+    "emt": ("emt", "Be a market participant that takes readings from gateways."),
     "tls": ("tls", "Try TLS with a peer, from either side."),
     "policy": ("policy", "Check and show Certificate Policies."),
     "hsm": ("hsm", "Show the token."),

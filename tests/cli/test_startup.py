@@ -210,6 +210,11 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["cms", "inspect", message],
         ["cms", "open", message, str(tmp_path / "content"), *own, *sender],
     )
+    emt = str(tmp_path / "emt.yaml")
+    Path(emt).write_text(
+        "{listen: 127.0.0.1:0, recipients: [Firma], triples: [administrator], senders: {certificates: gateway}, data: emt}"
+    )
+    tell(["emt", "serve", emt, "--for", "0"], ["emt", "list", emt])
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])
     listen = [sys.executable, "-c", "from smpki_cli.main import main; main()", "tls", "listen", *tls, "--count", "1"]

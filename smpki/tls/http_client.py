@@ -58,13 +58,15 @@ async def accept_clients(
     *,
     timeout: float = ANSWER_SECONDS,
     timing: Timing = TIMING,
+    most: int = 1000,
 ) -> Server:
     """HTTP clients that are TLS servers, as the administrator is on its gateways' MANAGEMENT connections.
 
     :param callback: called for each connection with a client that asks over just this one, and its transport; when it
         returns, the connection is closed
     :param timeout: seconds to wait for anything
-    :raises TlsError: see :func:`smpki.tls.transport.serve`
+    :param most: connections at a time, see :func:`smpki.tls.transport.serve`
+    :raises TlsError: see there
     """
     tasks = set()
 
@@ -75,7 +77,7 @@ async def accept_clients(
         task.add_done_callback(tasks.discard)
         return stream
 
-    return await serve(accept, endpoint, host, port, timing=timing)
+    return await serve(accept, endpoint, host, port, timing=timing, most=most)
 
 
 def client_over(

@@ -211,9 +211,8 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["cms", "open", message, str(tmp_path / "content"), *own, *sender],
     )
     emt = str(tmp_path / "emt.yaml")
-    Path(emt).write_text(
-        "{listen: 127.0.0.1:0, recipients: [Firma], triples: [administrator], senders: {certificates: gateway}, data: emt}"
-    )
+    serving = {"listen": "127.0.0.1:0", "recipients": ["Firma"], "triples": ["administrator"], "data": "emt"}
+    Path(emt).write_text(json.dumps(serving | {"senders": {"certificates": "gateway"}}))
     tell(["emt", "serve", emt, "--for", "0"], ["emt", "list", emt])
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])

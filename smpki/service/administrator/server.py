@@ -1,0 +1,240 @@
+"""The administrator's servers and jobs, put together and running."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smpki.errors import StoreError
+from smpki.gateway import api
+from smpki.gateway.api_types import split_address
+from smpki.gateway.delivery_check import common_name
+from smpki.gateway.http_rules import Limits, Service
+from smpki.gateway.ntp_stream import Complaint, NtpServerProtocol
+from smpki.gateway.time_keeper import Standing
+from smpki.policy.device_id import DeviceId
+from smpki.policy.model import CertificateType
+from smpki.service.administrator.authority import Authority
+from smpki.service.administrator.chronicle import Chronicle
+from smpki.service.administrator.configuration import Configuration, Places
+from smpki.service.administrator.door import Door
+from smpki.service.administrator.notified import Reception
+from smpki.service.administrator.orders import Orders
+from smpki.service.administrator.own import Own
+from smpki.service.administrator.pace import Pace
+from smpki.service.administrator.plan import Office
+from smpki.service.administrator.runner import Runner
+from smpki.service.administrator.sessions import Session, Sessions
+from smpki.service.administrator.store.store import AdministratorStore
+from smpki.service.administrator.waking import Send, Waker, send_packet
+from smpki.service.administrator.watch import RenewalWatch
+from smpki.service.trust_material import trust_material
+from smpki.tls.endpoint import Endpoint
+from smpki.tls.http_client import accept_clients
+from smpki.tls.http_server import finish, http_protocol
+from smpki.tls.profile import WAN_SERVER
+from smpki.tls.transport import Server, serve
+from smpki.trust.question import Revocation
+from smpki.trust.tls_peer import trusted
+
+log = logging.getLogger("smpki.gwa")
+
+_GATEWAYS = (CertificateType.SMGW_G, CertificateType.SMGW_W)
+_BODY = 64 * 1024
+"""Octets of a notification."""
+_IDLE = 120.0
+"""Seconds that a connection for notifications is kept without one."""
+_OWN_CLOCK = b"LOCL"
+"""A computer's own clock as reference (RFC 5905 figure 12)."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """An administrator at work.
+
+    :param places: where gateways connect to, with the real ports
+    :param look: there are new orders; without that they are seen a little later
+    """
+
+    places: Places
+    look: Callable[[], None]
+    sessions: Sessions
+
+
+class AdministratorServer:
+    """An administrator.
+
+    :param store: its database
+    :param authority: ``None``: jobs that need the CA fail
+    :param send: sends wake-ups
+    :raises SmpkiError: what certificates, files and TLS refuse: ``configuration.*``, ``trust.*``, ``tls.*``
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        own: Own,
+        store: AdministratorStore,
+        authority: Authority | None,
+        pace: Pace,
+        *,
+        send: Send = send_packet,
+    ) -> None:
+        self._configuration, self._own, self._store = configuration, own, store
+        self._authority, self._pace, self._send = authority, pace, send
+        times, limits, trust = configuration.times, configuration.limits, configuration.trust
+        self._chronicle = chronicle = Chronicle(store, pace.now)
+        material = trust_material(trust.anchors, trust.authorities, trust.crl_folder, pace.now)
+        revocation = Revocation.IGNORED if trust.crl_folder is None else Revocation.REQUIRED
+        vouched = trusted(material, now=pace.now, roles=_GATEWAYS, revocation=revocation)
+        self._door = Door(store, vouched, chronicle, monotonic=pace.monotonic, handshakes=limits.handshakes)
+        roots = [root.subject for root in material().roots]
+        self._endpoint = Endpoint(WAN_SERVER, own.identity, self._door.check, clock=pace.now, trusted_authorities=roots)
+        self._sessions = Sessions(
+            store,
+            self._door,
+            chronicle,
+            pace=pace,
+            answer_seconds=times.answer_seconds,
+            linger_seconds=times.linger_seconds,
+        )
+        self._reception = Reception(
+            store, self._door, chronicle, pace=pace, rate=limits.notifications, keep=limits.notifications_kept
+        )
+        self._orders = Orders(store, own.certificates.name, clock=pace.now, within=timedelta(seconds=times.job_seconds))
+        self._servers: list[Server] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Running]:
+        """Serve gateways and do jobs as long as the context lasts; what is not done then is taken up the next time.
+
+        :raises TlsError: ``tls.transport.listen``
+        """
+        async with AsyncExitStack() as stack:
+            places = await self._open(stack)
+            runner = self._runner(places)
+            watch = self._watch(runner.look)
+            self._sessions.arrived = lambda session: self._arrived(session, runner)
+            async with asyncio.TaskGroup() as group:
+                every = float(self._configuration.times.look_seconds)
+                tasks = [group.create_task(runner.run()), group.create_task(watch.run(every))]
+                try:
+                    yield Running(places, runner.look, self._sessions)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+
+    async def _open(self, stack: AsyncExitStack) -> Places:
+        """Listen; the servers end with the stack."""
+        listen, most = self._configuration.listen, self._configuration.limits.connections
+        answer = float(self._configuration.times.answer_seconds)
+        notifications = http_protocol(Service(self._reception, Limits(body=_BODY, answer=answer)), idle=_IDLE)
+        management = await accept_clients(
+            self._sessions.accept, self._endpoint, *split_address(listen.management), most=most
+        )
+        stack.push_async_callback(management.close)
+        admin_service = await serve(notifications, self._endpoint, *split_address(listen.admin_service), most=most)
+        stack.push_async_callback(finish, admin_service, answer)
+        time = await serve(self._time_protocol, self._endpoint, *split_address(listen.time), most=most)
+        stack.push_async_callback(time.close)
+        self._servers = [management, admin_service, time]
+        return Places(
+            management=_with_port(listen.management, management.port),
+            admin_service=_with_port(listen.admin_service, admin_service.port),
+            time=_with_port(listen.time, time.port),
+        )
+
+    def _runner(self, places: Places) -> Runner:
+        times = self._configuration.times
+        public = self._configuration.public
+        office = Office(
+            administrator=api.Administrator(
+                name=self._own.certificates.name,
+                tls=(self._own.certificates.tls,),
+                sig=(self._own.certificates.sig,),
+                **(public or places).model_dump(),
+            ),
+            signer=self._own.signer,
+            store=self._store,
+            pace=self._pace,
+            hand_over_seconds=times.hand_over_seconds,
+            issuer=self._authority,
+        )
+        waker = Waker(
+            self._store,
+            self._chronicle,
+            self._own.signer.key,
+            pace=self._pace,
+            first=times.wake_seconds,
+            longest=times.longest_wake_seconds,
+            send=self._send,
+        )
+        runner = Runner(
+            office,
+            self._sessions,
+            waker,
+            self._chronicle,
+            retry=times.retry_seconds,
+            longest_retry=times.longest_retry_seconds,
+        )
+        runner.left = self._show_out
+        return runner
+
+    def _watch(self, ordered: Callable[[], None]) -> RenewalWatch:
+        times, own = self._configuration.times, self._own.certificates
+        return RenewalWatch(
+            self._store,
+            self._orders,
+            self._chronicle,
+            own_ends=min(own.tls.not_valid_after_utc, own.sig.not_valid_after_utc),
+            pace=self._pace,
+            before=timedelta(days=times.renew_before_days),
+            again=timedelta(seconds=times.renew_again_seconds),
+            most=self._configuration.limits.renewals,
+            ordered=ordered,
+        )
+
+    def _arrived(self, session: Session, runner: Runner) -> None:
+        """A gateway has connected; one that has changed its keys though nobody waits for it is taken up again."""
+        runner.arrived(session.gateway)
+        try:
+            with self._store.work() as work:
+                upcoming = work.gateways.get(session.gateway).next
+                if upcoming is not None and upcoming.tls == session.certificate:
+                    self._orders.settle(work, session.gateway)
+        except StoreError as error:
+            self._chronicle.trouble("arrival", error, "that it has connected can't be noted", session.gateway)
+        runner.look()
+
+    def _show_out(self, gateway: DeviceId) -> None:
+        """Close the connections of a gateway that is not to be let in any more."""
+        for server in self._servers:
+            for transport in server.connections:
+                certificate = transport.get_extra_info("peer_certificate")
+                if certificate is not None and common_name(certificate) == f"{gateway}.SMGW":
+                    transport.close()
+
+    def _time_protocol(self) -> NtpServerProtocol:
+        return NtpServerProtocol(self._standing, log=_complain, monotonic=self._pace.monotonic)
+
+    def _standing(self) -> Standing:
+        clock = self._configuration.clock
+        return Standing(
+            self._pace.now(),
+            trusted=True,
+            stratum=clock.stratum,
+            reference_id=_OWN_CLOCK,
+            set_at=self._pace.now(),
+            root_dispersion=clock.maximum_error_seconds,
+        )
+
+
+def _complain(complaint: Complaint) -> None:
+    log.info("a gateway's connection for the time was ended: %s", complaint)
+
+
+def _with_port(address: str, port: int) -> str:
+    """The address, with the port that was chosen where it has none."""
+    return f"{address.rpartition(':')[0]}:{port}"

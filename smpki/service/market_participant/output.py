@@ -1,4 +1,4 @@
-"""Files of readings that only ever grow by whole deliveries: ``readings-00000001.jsonl`` and so on."""
+"""Files of readings that only ever grow by whole deliveries."""
 
 import errno
 import logging
@@ -13,6 +13,11 @@ from smpki.hsm.claim import FileClaim
 from smpki.service.market_participant.store.deliveries import Position
 
 log = logging.getLogger("smpki.emt")
+
+
+def file_name(file: int) -> str:
+    """What the file of a number is called."""
+    return f"readings-{file:08}.jsonl"
 
 
 @contextmanager
@@ -49,7 +54,7 @@ class Output:
 
     def path(self, file: int) -> Path:
         """The file of a number."""
-        return self._folder / f"readings-{file:08}.jsonl"
+        return self._folder / file_name(file)
 
     def recover(self, position: Position) -> None:
         """Make the files end at a position. What is behind it goes into a file beside, ``*.uncommitted``.

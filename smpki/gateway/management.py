@@ -50,6 +50,7 @@ class Management:
         self._news = asyncio.Event()
         self._wanted = True
         self._calls: set[_Call] = set()
+        self._latest: _Call | None = None
         self._next = 0.0
         self._failures = 0
         self.changed: Callable[[], None] = lambda: None
@@ -77,6 +78,7 @@ class Management:
                 if (due or self._wanted) and len(self._calls) < MOST_CALLS:
                     self._wanted = False
                     call = _Call(self._administration.manager, self._keys.management_slot, self._is_trial)
+                    self._latest = call
                     self._calls.add(call)
                     group.create_task(self._make(call))
                 await self._pace.wait(self._news, None if self._calls else self._next - self._pace.monotonic())
@@ -150,6 +152,9 @@ class Management:
             self._journal.write(Happening(error.code, text, "E", "failure"))
 
     def _ended(self, call: "_Call", error: SmpkiError | None) -> None:
+        """Plan the next call, by what became of the latest."""
+        if call is not self._latest:
+            return
         if call.was_heard or (error is None and not call.is_trial):
             self._failures = 0
             self._journal.fine(_ABOUT, "management.reached", "the administrator is reached again")

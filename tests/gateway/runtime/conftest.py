@@ -339,6 +339,11 @@ class World:
     def meter_file(self) -> Path:
         return self.folder / "meter.bin"
 
+    def write_administrator(self) -> None:
+        """The certificates that the gateway's configuration names."""
+        certificates = self.administrator.triple.certificates.values()
+        (self.folder / "gwa.pem").write_text("".join(map(to_pem, certificates)))
+
     def module(self) -> SecurityModule:
         return SecurityModule(FileVault(self.folder / "keys.json"))
 
@@ -504,12 +509,10 @@ async def _telling(
         module.activate()
     administrator = Administrator(make_triple("Verwalter.GWA"), time)
     participant = Participant(make_triple("Lieferant.EMT"), lambda: current_sig(folder))
-    (folder / "gwa.pem").write_text(
-        "".join(to_pem(certificate) for certificate in administrator.triple.certificates.values())
-    )
     await administrator.open()
     await participant.open()
     world = World(folder, time, administrator, participant, settings)
+    world.write_administrator()
     try:
         await story(world)
     finally:

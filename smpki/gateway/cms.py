@@ -9,6 +9,7 @@ same small memory for messages of any size.
 import io
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO
@@ -83,7 +84,8 @@ def protect(
     :raises TokenError: what the token refuses
     """
     sender = Sender(sender_certificate, sender_key, protection.enclose, protection.signature_hash)
-    writer = _writer(in_memory(content), sender, recipient_certificate, protection, randomness, io.BytesIO)
+    scratch = io.BytesIO() if protection.compress else None
+    writer = _writer(in_memory(content), sender, recipient_certificate, protection, randomness, scratch)
     target = io.BytesIO(bytes(writer.longest))  # large enough from the beginning: to grow is to copy
     writer.write(target)
     return target.getvalue()
@@ -104,10 +106,11 @@ def protect_stream(
 
     :param source: the content, all of the file; seekable
     :param target: becomes the message; seekable and readable. What is in it counts only when this returns
-    :param scratch: makes a file for the compressed content, whose length has to be known first
+    :param scratch: opens a file for the compressed content, whose length has to be known first; it is closed here
     """
     sender = Sender(sender_certificate, sender_key, protection.enclose, protection.signature_hash)
-    _writer(in_file(source), sender, recipient_certificate, protection, randomness, scratch).write(target)
+    with scratch() if protection.compress else nullcontext() as compressed:
+        _writer(in_file(source), sender, recipient_certificate, protection, randomness, compressed).write(target)
 
 
 def open(
@@ -203,11 +206,12 @@ def _writer(
     recipient: x509.Certificate,
     protection: Protection,
     randomness: Randomness,
-    scratch: Callable[[], BinaryIO],
+    scratch: BinaryIO | None,
 ) -> MessageWriter:
+    """What writes a content that is compressed where there is a scratch file for it."""
     content_type, before = DATA, b""
-    if protection.compress:
-        content = _compressed(content, scratch())
+    if scratch is not None:
+        content = _compressed(content, scratch)
         content_type, before = COMPRESSED_DATA, frame_compressed(content.size)
     length = len(before) + content.size
     seal = Seal(length, content_type, recipient, protection.suite, protection.kdf_info, randomness)

@@ -11,6 +11,7 @@ import click
 from smpki.errors import GatewayError
 from smpki_cli.common import Output, command, host_and_port, read_file, rfc3339
 from smpki_cli.gateway_factory import check_delivery_command, provision_command
+from smpki_cli.gateway_run import run_command
 from smpki_cli.gateway_telegram import telegram_command
 from smpki_cli.token_key import KeyChoice, with_key
 
@@ -24,7 +25,7 @@ _AT = click.option("--at", callback=rfc3339, metavar="TIME", help="The time inst
 
 @click.group("gateway")
 def gateway_command() -> None:
-    """Make gateways, as their manufacturer does; wake them, as their administrator does."""
+    """Make gateways, as their manufacturer does; wake them, as their administrator does; run one."""
 
 
 @command("wake")
@@ -138,3 +139,4 @@ gateway_command.add_command(check_wake_command)
 gateway_command.add_command(provision_command)
 gateway_command.add_command(check_delivery_command)
 gateway_command.add_command(telegram_command)
+gateway_command.add_command(run_command)

@@ -34,7 +34,7 @@ COMMANDS = {
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
     "cms": ("cms", "Protect contents for their recipient, and open them."),
-    "gateway": ("gateway", "Wake gateways, as their administrator does."),
+    "gateway": ("gateway", "Make, wake and run gateways."),
     "emt": ("emt", "Be a market participant that takes readings from gateways."),
     "tls": ("tls", "Try TLS with a peer, from either side."),
     "policy": ("policy", "Check and show Certificate Policies."),

@@ -214,6 +214,11 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     serving = {"listen": "127.0.0.1:0", "recipients": ["Firma"], "triples": ["administrator"], "data": "emt"}
     Path(emt).write_text(json.dumps(serving | {"senders": {"certificates": "gateway"}}))
     tell(["emt", "serve", emt, "--for", "0"], ["emt", "list", emt])
+    place = dict.fromkeys(("management", "admin_service", "time"), "127.0.0.1:9")
+    own = {"id": device.lower(), "software_keys": "keys", "data": "data", "wake_up": {"listen": "127.0.0.1:0"}}
+    files = {"name": "Verwalter.GWA", "certificates": ["administrator/tls.pem", "administrator/sig.pem"]}
+    (tmp_path / "gateway.yaml").write_text(json.dumps(own | {"administrator": place | files}))
+    tell(["gateway", "run", str(tmp_path / "gateway.yaml"), "--for", "0"])
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])
     listen = [sys.executable, "-c", "from smpki_cli.main import main; main()", "tls", "listen", *tls, "--count", "1"]

@@ -8,6 +8,7 @@
     ├── AuditError      the audit chain: an entry changed, missing or swapped, a cut tail
     ├── TrustError      a question about a chain that can't be asked so
     ├── TlsError        a TLS connection that may not be, or that failed; its alert is with the peer
+    ├── SoapError       the web service's protocol: a message that can't be read or written, a fault that came back
     ├── GatewayError    what reaches or leaves a gateway: a message, wake-up, telegram or slot that is not right
     ├── RevocationError the CA refuses to take a certificate back: it is not ours, expired, revoked already
     └── IssuingError    the CA refuses: unknown or expired issuer, key past its use, lint findings, a second triple
@@ -81,6 +82,10 @@ class TrustError(SmpkiError):
 
 class TlsError(SmpkiError):
     """A TLS connection that may not be made, or that failed."""
+
+
+class SoapError(SmpkiError):
+    """A message that the protocol of the web service does not allow, or a fault that came back."""
 
 
 class GatewayError(SmpkiError):

@@ -14,7 +14,7 @@ PACKAGES = {"smpki": ROOT / "smpki", "smpki_cli": ROOT / "cli" / "smpki_cli"}
 FLOORS = (
     {"smpki.errors", "smpki.asn1"},
     {"smpki.policy", "smpki.hsm", "smpki.tls", "smpki.db"},
-    {"smpki.requests", "smpki.trust"},
+    {"smpki.requests", "smpki.trust", "smpki.soap"},
     {"smpki.ca", "smpki.participant", "smpki.gateway"},
     {"smpki.service"},
     {"smpki_cli"},

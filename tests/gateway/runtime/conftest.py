@@ -267,8 +267,10 @@ class Participant:
     """A market participant that answers as a test wants."""
 
     def __init__(self, triple: Triple, sender: Callable[[], x509.Certificate]) -> None:
-        self.triple, self._sender = triple, sender
+        self.triple, self.sender = triple, sender
         self.messages: list[bytes] = []
+        self.types: list[str] = []
+        self.protections: list[cms.Protection] = []
         self.deliveries: list[api.Delivery] = []
         self.answer: Callable[[int], int | Awaitable[int]] = lambda number: 204
         """The status for the n-th message, from 1."""
@@ -301,9 +303,15 @@ class Participant:
             message,
             recipient_certificate=self.triple.certificates[Purpose.ENC],
             recipient_key=self.triple.keys[Purpose.ENC],
-            sender_certificate=self._sender(),
+            sender_certificate=self.sender(),
         )
+        self.protections.append(opened.protection)
         return api.Delivery.model_validate_json(opened.content)
+
+    @property
+    def transports(self) -> tuple[TlsTransport, ...]:
+        """The connections there are."""
+        return self._server.connections if self._server else ()
 
     @property
     def taken(self) -> list[tuple[datetime, int]]:
@@ -314,6 +322,7 @@ class Participant:
     async def _take(self, request: Request) -> Response:
         assert request.path == "/deliveries"
         self.messages.append(request.body)
+        self.types.append(request.fields["content-type"])
         status = self.answer(len(self.messages))
         status = status if isinstance(status, int) else await status
         if status < 300 or status == 409:
@@ -432,7 +441,15 @@ class World:
     def measure(self, value: int, *, meter: DeviceId = METER, obis: Obis = A_PLUS) -> None:
         """The meter sends a telegram."""
         with self.meter_file.open("ab") as file:
-            file.write(telegram(meter, [Register(obis, value, -1, 30)]))
+            file.write(self.telegram(value, meter, obis))
+
+    @staticmethod
+    def telegram(value: int, meter: DeviceId = METER, obis: Obis = A_PLUS) -> bytes:
+        return telegram(meter, [Register(obis, value, -1, 30)])
+
+    def now(self) -> datetime:
+        """The right time."""
+        return START + timedelta(seconds=self.time.now)
 
     async def until(self, true: Callable[[], Any], *, passing: bool = False) -> Any:
         """Wait until something is so.
@@ -443,12 +460,10 @@ class World:
 
     async def at_mark(self, value: int, period: int = 60) -> datetime:
         """Let time pass until shortly before the next mark, have the meter send, let the mark pass."""
-        passed = (START + timedelta(seconds=self.time.now)).timestamp() % period
-        await self.time.advance(period - passed - 1)
+        await self.time.advance(period - self.now().timestamp() % period - 1)
         self.measure(value)
         await self.time.advance(3)
-        now = START + timedelta(seconds=self.time.now)
-        return now - timedelta(seconds=now.timestamp() % period)
+        return self.now() - timedelta(seconds=self.now().timestamp() % period)
 
     async def set_up(self, talk: Conversation, **changes: Any) -> None:
         """The profiles by which readings of the meter go to the participant, each minute."""

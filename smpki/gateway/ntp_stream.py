@@ -18,7 +18,7 @@ from smpki.gateway.rate_limit import RateLimit
 from smpki.gateway.time_keeper import Standing, TimeKeeper, TimeSet
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.peers import PeerCheck, exact_match
-from smpki.tls.transport import connect
+from smpki.tls.transport import TIMING, Timing, connect
 
 _STRAY_ANSWERS = 8  # of earlier requests, that came too late
 
@@ -119,17 +119,23 @@ class NtpClientProtocol(asyncio.Protocol):
 
 
 async def synchronise(
-    client: NtpClient, endpoint: Endpoint, host: str, port: int, *, server_name: str | None = None
+    client: NtpClient,
+    endpoint: Endpoint,
+    host: str,
+    port: int,
+    *,
+    server_name: str | None = None,
+    timing: Timing = TIMING,
 ) -> TimeSet | Dropped:
     """Connect to a time server, ask once, and close the connection.
 
     :param endpoint: of a TLS client, whose check is that of :func:`time_server_check`
-    :param server_name: as :func:`smpki.tls.transport.connect` takes it
+    :param server_name: as :func:`smpki.tls.transport.connect` takes it, like ``timing``
     :raises TlsError: there is no connection
     :raises GatewayError: ``ntp.too_soon``
     """
     protocol = NtpClientProtocol(client)
-    transport, _ = await connect(lambda: protocol, endpoint, host, port, server_name=server_name)
+    transport, _ = await connect(lambda: protocol, endpoint, host, port, server_name=server_name, timing=timing)
     try:
         return await protocol.ask()
     finally:

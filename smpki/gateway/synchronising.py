@@ -66,7 +66,8 @@ class Synchronising:
         administrator = self._administration.current
         endpoint = self._wan.time_endpoint(administrator.tls)
         host, port = split_address(administrator.time)
-        result = await synchronise(self._client, endpoint, host, port, server_name=administrator.server_name)
+        name, timing = administrator.server_name, self._wan.timing
+        result = await synchronise(self._client, endpoint, host, port, server_name=name, timing=timing)
         if not isinstance(result, TimeSet):
             hint = "see to the time server"
             raise GatewayError(f"time.{result.reason.value}", f"its answer is dropped: {result.reason}", hint=hint)

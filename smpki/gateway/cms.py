@@ -227,11 +227,11 @@ def _compressed(content: Whole, target: BinaryIO) -> Whole:
 
 
 def _read(source: Whole, opener: Opener, sender: x509.Certificate) -> Message:
-    """A message that is for the opener and by the sender."""
+    """A message that is by the sender and for the opener."""
     check_signer(sender)
     message = read_message(source)
-    opener.check(message.envelope)
     verify_sender(message.signed, message.digest, sender)
+    opener.check(message.envelope)
     return message
 
 

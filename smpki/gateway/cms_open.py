@@ -117,7 +117,9 @@ def _inflate(pieces: Iterable[Octets], target: BinaryIO, limit: int) -> None:
             target.write(unpacked)
             if len(unpacked) < PIECE:
                 break
-    if not inflater.eof or inflater.unused_data:
+        if inflater.unused_data:  # it would be copied again with every piece that follows
+            raise UnopenedError
+    if not inflater.eof:
         raise UnopenedError
     stream.finish()
     reader.end()

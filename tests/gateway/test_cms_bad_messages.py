@@ -385,6 +385,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ),
     ("cms.signature.invalid", {"signature": lambda signature: SIG_KEY.sign(b"x", ec.ECDSA(hashes.SHA256()))}),
     ("cms.signature.invalid", {"signature": lambda signature: b""}),
+    ("cms.signature.invalid", {"signature": lambda signature: b"", "rid": tagged(0, octets(bytes(20)))}),
 ]
 
 
@@ -452,28 +453,49 @@ def test_behind_the_key_agreement_there_is_one_refusal(draft: Draft, changes: di
         assert target.getvalue() == b""  # nothing is unpacked before the MAC was right
 
 
+class Counting(io.BytesIO):
+    """Counts the octets that are read."""
+
+    octets = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self.octets += len(piece)
+        return piece
+
+
+def open_from(draft: Draft, source: io.BytesIO) -> None:
+    cms.open_stream(
+        source,
+        io.BytesIO(),
+        recipient_certificate=draft.enc,
+        recipient_key=ENC_KEY,
+        sender_certificate=draft.sig,
+    )
+
+
 def test_the_work_is_the_same_whatever_fails(draft: Draft) -> None:
     """Neither a key that can't be unwrapped nor a wrong MAC ends the reading early, so the time doesn't tell."""
 
-    class Counting(io.BytesIO):
-        octets = 0
-
-        def read(self, size: int | None = -1, /) -> bytes:
-            piece = super().read(size)
-            self.octets += len(piece)
-            return piece
-
     def read(**changes: Any) -> int:
         source = Counting(draft.but(plain=bytes(100_000), **changes).encode())
-        who = {"recipient_certificate": draft.enc, "recipient_key": ENC_KEY, "sender_certificate": draft.sig}
         with pytest.raises(GatewayError):
-            cms.open_stream(source, io.BytesIO(), **who)  # type: ignore[arg-type]
+            open_from(draft, source)
         return source.octets
 
     wrong_mac = read(mac=lambda mac: bytes(16))
     wrong_key = read(encrypted_key=bytes(24))
     assert wrong_mac > 200_000  # once for the signature, once for the content
     assert abs(wrong_mac - wrong_key) < 10
+
+
+def test_unpacking_ends_with_what_was_compressed(draft: Draft) -> None:
+    """Octets behind it are not gathered: that takes time with the square of their number."""
+    message = draft.but(**ZIPPED | {"plain": compressed(zlib.compress(CONTENT) + bytes(2**21))}).encode()
+    source = Counting(message)
+    with pytest.raises(GatewayError, match="can't be opened"):
+        open_from(draft, source)
+    assert source.octets < 2.5 * len(message)  # for the signature, for the MAC, and hardly more
 
 
 def test_an_enclosed_certificate_that_cant_be_read(draft: Draft) -> None:

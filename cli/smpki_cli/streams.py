@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile, mkstemp
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from smpki.errors import SmpkiError
 
@@ -38,22 +40,23 @@ def source_file(path: Path) -> Iterator[BinaryIO]:
 def private_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write that only its owner can read; it is at its place when the block ends well, and never half.
 
+    Only when the process is killed outright is a draft left beside it (``.smpki-*``), for its owner alone to read.
+
     :raises SmpkiError: ``output.unwritable``
     """
-    place = path.resolve()
-    regular = path != STANDARD and (place.is_file() or not place.exists())
     try:
-        # made with mode 0600, and on the same disk, so that it can be renamed
-        descriptor, draft = mkstemp(prefix=".smpki-", dir=place.parent if regular else None)
-        try:
-            with os.fdopen(descriptor, "w+b") as stream:
-                yield stream
-                if not regular:
-                    _copy(stream, path)
-            if regular:
-                Path(draft).replace(place)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        folder = _folder(path)
+        with _ended_by_exceptions():
+            descriptor, draft = mkstemp(prefix=".smpki-", dir=folder)  # made with mode 0600
+            try:
+                with os.fdopen(descriptor, "w+b") as stream:
+                    yield stream
+                    if folder is None:
+                        _copy(stream, path)
+                if folder is not None:
+                    Path(draft).replace(path.resolve())
+            finally:
+                Path(draft).unlink(missing_ok=True)
     except OSError as error:
         message = f"can't be written: {error.strerror or error}"
         hint = "check the path, and the space that is left"
@@ -62,7 +65,39 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 
 def scratch_file(beside: Path) -> BinaryIO:
     """A file that has no name, on the same disk as another; it is gone when it is closed."""
-    return TemporaryFile(dir=None if beside == STANDARD else beside.resolve().parent)
+    return TemporaryFile(dir=_folder(beside))
+
+
+def _folder(path: Path) -> Path | None:
+    """Where a file's draft is made, so that it can be renamed; ``None``: the path is a device or a pipe, or standard.
+
+    :raises OSError: there can't be a file
+    """
+    if path == STANDARD:
+        return None
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        regular = True
+    return path.resolve().parent if regular else None
+
+
+@contextmanager
+def _ended_by_exceptions() -> Iterator[None]:
+    """Signals that would end the process at once are exceptions within the block, so that it can tidy up."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    # not under nohup, which ignores one
+    replaced = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for number in replaced:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _copy(draft: BinaryIO, path: Path) -> None:

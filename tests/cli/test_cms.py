@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +158,31 @@ def test_standard_input_and_output(folder: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_a_pipe_by_its_path(folder: Path) -> None:
+    run("protect", *PROTECT, "content", "message")
+    reading, writing = os.pipe()  # has room for all of the content
+    opened = run("open", *OPEN, "message", f"/dev/fd/{writing}")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert (opened.exit_code, pipe.read()) == (0, CONTENT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_no_draft_is_left_when_the_process_is_told_to_end(folder: Path, number: signal.Signals) -> None:
+    os.mkfifo("waits")  # for a reader who does not come
+    drafts = folder / "drafts"
+    drafts.mkdir()
+    program = "from smpki_cli.main import main; main()"
+    line = (sys.executable, "-c", program, "cms", "protect", *PROTECT, "content", "waits")
+    with subprocess.Popen(line, env=os.environ | {"TMPDIR": str(drafts)}) as process:
+        while not list(drafts.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+    assert not list(drafts.iterdir())
+
+
 def test_a_key_file_that_others_can_read_is_warned_of(folder: Path) -> None:
     for name in ("sig.key", "enc.key"):
         (folder / name).chmod(0o640)
@@ -228,11 +257,13 @@ def test_limit(folder: Path) -> None:
     [
         (("protect", *PROTECT, "nothing", "message"), "file.unreadable"),
         (("protect", *PROTECT, "content", "no-such-folder/message"), "output.unwritable"),
+        (("protect", *PROTECT, "--compress", "content", "circle"), "output.unwritable"),
         (("inspect", "nothing"), "file.unreadable"),
         (("inspect", "content"), "cms.encoding.tag"),
     ],
 )
 def test_files_that_are_not_there(folder: Path, line: tuple[str, ...], code: str) -> None:
+    (folder / "circle").symlink_to("circle")
     refused = run(*line, "--json")
     assert (refused.exit_code, json.loads(refused.stdout)["error"]["code"]) == (1, code)
 

@@ -59,10 +59,10 @@ class FileVault(SoftwareVault):
             super().destroy(key)
             self._write()
 
-    def store(self, stored: StoredObject) -> None:
+    def store(self, *stored: StoredObject) -> None:
         """See :meth:`Vault.store`."""
         with self._writing:
-            super().store(stored)
+            super().store(*stored)
             self._write()
 
     def drop(self, stored: StoredObject) -> None:

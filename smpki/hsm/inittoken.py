@@ -3,10 +3,11 @@
 In a process of its own because SoftHSM's configuration is one per process, and by ctypes because python-pkcs11 has no
 C_InitToken. Needs nothing but the standard library, so that it starts fast.
 
-Standard input: a JSON object with ``module`` (the library's path), ``label``, ``so_pin``, ``pin`` (PINs in arguments
-would show in the process list) and ``draft`` (the configuration of the folder to make the token in, while SOFTHSM2_CONF
-names the one in which the label has to be free). Standard output: a JSON object with ``status`` (``done``, ``exists``,
-``unloadable`` or ``refused``), and for ``refused`` the PKCS#11 ``function`` and return ``value``.
+Standard input: for each token a line with a JSON object: ``module`` (the library's path), ``label``, ``so_pin``,
+``pin`` (PINs in arguments would show in the process list), ``folder`` (the configuration of the folder in which the
+label has to be free) and ``draft`` (of the folder to make the token in). Standard output: for each a line with a JSON
+object: ``status`` (``done``, ``exists``, ``unloadable`` or ``refused``), and for ``refused`` the PKCS#11 ``function``
+and return ``value``.
 """
 
 import ctypes
@@ -80,24 +81,26 @@ def _set_up(module: _Module, label: bytes, so_pin: bytes, pin: bytes) -> None:
         module.call("C_InitPIN", session, pin, _Ulong(len(pin)))
 
 
-def main() -> None:
-    """Do what standard input says."""
-    order: dict[str, str] = json.load(sys.stdin)
-    answer: dict[str, Any]
+def _done(order: dict[str, str]) -> dict[str, Any]:
     try:
         module = _Module(order["module"])
         label = order["label"].encode().ljust(_LABEL_OCTETS)
+        os.environ["SOFTHSM2_CONF"] = order["folder"]
         if _is_taken(module, label):
-            answer = {"status": "exists"}
-        else:
-            os.environ["SOFTHSM2_CONF"] = order["draft"]
-            _set_up(module, label, order["so_pin"].encode(), order["pin"].encode())
-            answer = {"status": "done"}
+            return {"status": "exists"}
+        os.environ["SOFTHSM2_CONF"] = order["draft"]
+        _set_up(module, label, order["so_pin"].encode(), order["pin"].encode())
     except (OSError, AttributeError):  # no library, or without these functions
-        answer = {"status": "unloadable"}
+        return {"status": "unloadable"}
     except _RefusedError as error:
-        answer = {"status": "refused", "function": error.args[0], "value": error.args[1]}
-    json.dump(answer, sys.stdout)
+        return {"status": "refused", "function": error.args[0], "value": error.args[1]}
+    return {"status": "done"}
+
+
+def main() -> None:
+    """Do what standard input says."""
+    for line in sys.stdin:
+        print(json.dumps(_done(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """SoftHSM: a token folder of our own."""
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 from smpki.errors import TokenError
 from smpki.hsm.filelock import exclusive
 from smpki.hsm.module import find_softhsm
 from smpki.hsm.pin import Pin
+from smpki.hsm.token_set_up import SetUp, set_up_once
 from smpki.hsm.vendor import refusal
 
 _CONFIGURATION = """\
@@ -27,7 +24,6 @@ library.reset_on_fork = true
 """
 
 _CKR_PIN_LEN_RANGE = 0xA2
-_SET_UP = Path(__file__).with_name("inittoken.py")
 
 
 class SoftHsm:
@@ -35,11 +31,13 @@ class SoftHsm:
 
     :param folder: the folder; :meth:`activate` or :meth:`create_token` makes it
     :param library: SoftHSM's library, where it is not at a usual place
+    :param set_up: runs the program that makes tokens
     """
 
-    def __init__(self, folder: Path, *, library: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, library: Path | None = None, set_up: SetUp = set_up_once) -> None:
         self.folder = folder.absolute()
         self._library = library
+        self._set_up = set_up
 
     @property
     def configuration(self) -> Path:
@@ -96,28 +94,20 @@ class SoftHsm:
         if not 4 <= len(so_pin.reveal().encode()) <= 255:
             # SoftHSM would call it wrong
             raise refusal(_CKR_PIN_LEN_RANGE, "set up the token, the security officer's PIN", label)
-        environment: dict[str, str] = {}
-        self.activate(environment)
+        self.activate({})
         library = self._library or find_softhsm()
         with exclusive(self.lock), self._draft() as draft:
             # the PINs are in no variable, lest an error's traceback show them
-            done = subprocess.run(  # noqa: S603 - our own program
-                [sys.executable, "-I", str(_SET_UP)],
-                input=json.dumps(
-                    {
-                        "module": str(library),
-                        "label": label,
-                        "so_pin": so_pin.reveal(),
-                        "pin": pin.reveal(),
-                        "draft": str(draft.configuration),
-                    }
-                ),
-                capture_output=True,
-                text=True,
-                env=environment,
-                check=False,
+            answer = self._set_up(
+                {
+                    "module": str(library),
+                    "label": label,
+                    "so_pin": so_pin.reveal(),
+                    "pin": pin.reveal(),
+                    "folder": str(self.configuration),
+                    "draft": str(draft.configuration),
+                }
             )
-            answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"status": "crashed"}
             if answer["status"] == "done":
                 for token in draft.tokens.iterdir():
                     token.rename(self.tokens / token.name)

@@ -99,16 +99,19 @@ class SoftwareVault:
         with self._alone():
             return tuple(self._objects)
 
-    def store(self, stored: StoredObject) -> None:
-        """See :meth:`Vault.store`."""
+    def store(self, *stored: StoredObject) -> None:
+        """See :meth:`Vault.store`; all of them or none."""
         with self._alone():
-            self._make_room()
-            self._objects.append(stored)
+            self._make_room(len(stored))
+            self._objects += stored
 
     def drop(self, stored: StoredObject) -> None:
         """See :meth:`Vault.drop`."""
         with self._alone():
             self._objects = [other for other in self._objects if other != stored]
+
+    def settle(self) -> None:
+        """See :meth:`Vault.settle`: nothing is ever left to it."""
 
     def sweep(self, prefix: str) -> None:
         """See :meth:`Vault.sweep`: nothing is ever left."""
@@ -137,8 +140,8 @@ class SoftwareVault:
         with self._lock:
             yield
 
-    def _make_room(self) -> None:
-        if self.capacity is not None and len(self._keys) + len(self._objects) >= self.capacity:
+    def _make_room(self, more: int = 1) -> None:
+        if self.capacity is not None and len(self._keys) + len(self._objects) + more > self.capacity:
             raise self._refused("full", "the vault is full", "destroy keys that are no longer used")
 
     def _missing(self, label: str) -> TokenError:

@@ -30,10 +30,13 @@ class TokenVault:
 
     Certificates and records are private objects: others can neither read them nor put any in without the PIN, and what
     is not private is not taken for one. A crash of SoftHSM leaves at worst an empty file, which is no object.
+
+    :param durable: otherwise what was changed is on disk after :meth:`settle`, and not before
     """
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, *, durable: bool = True) -> None:
         self._token = token
+        self._durable = durable
 
     @property
     def label(self) -> str:
@@ -62,7 +65,7 @@ class TokenVault:
     def generate(self, label: str, curve: ec.EllipticCurve, use: KeyUse) -> TokenKey:
         """See :meth:`Vault.generate`."""
         key = self._token.generate(label, curve, use)
-        settle(self._token.lock)
+        self._changed()
         return key
 
     def keys(self) -> tuple[KeyInfo, ...]:
@@ -76,7 +79,7 @@ class TokenVault:
     def destroy(self, key: KeyInfo) -> None:
         """See :meth:`Vault.destroy`."""
         self._token.destroy(key)
-        settle(self._token.lock)
+        self._changed()
 
     def tls_key(self, key: TokenKey) -> None:
         """See :meth:`Vault.tls_key`."""
@@ -105,24 +108,13 @@ class TokenVault:
         with self._token.channel("read certificates and records") as channel:
             return tuple(stored for kind in ObjectKind for stored, _ in _objects(channel, kind))
 
-    def store(self, stored: StoredObject) -> None:
+    def store(self, *stored: StoredObject) -> None:
         """See :meth:`Vault.store`."""
-        attributes = {
-            **template(_CLASSES[stored.kind], stored.label, None),
-            Attribute.TOKEN: True,
-            Attribute.PRIVATE: True,
-            Attribute.MODIFIABLE: False,
-            Attribute.VALUE: stored.value,
-        }
-        if stored.kind is ObjectKind.CERTIFICATE:
-            attributes[Attribute.CERTIFICATE_TYPE] = CertificateType.X_509
-            attributes[Attribute.SUBJECT] = x509.load_der_x509_certificate(stored.value).subject.public_bytes()
-            attributes[Attribute.ID] = stored.key_id
-        else:
-            attributes[Attribute.APPLICATION] = _APPLICATION
-        with self._token.channel(f"store a {stored.kind.value}", changing=True) as channel:
-            channel.session.create_object(attributes)
-        settle(self._token.lock)
+        templates = [_attributes(each) for each in stored]
+        with self._token.channel("store certificates and records", changing=True) as channel:
+            for attributes in templates:
+                channel.session.create_object(attributes)
+        self._changed()
 
     def drop(self, stored: StoredObject) -> None:
         """See :meth:`Vault.drop`."""
@@ -130,6 +122,10 @@ class TokenVault:
             for other, handle in _objects(channel, stored.kind):
                 if other == stored:
                     handle.destroy()
+        self._changed()
+
+    def settle(self) -> None:
+        """See :meth:`Vault.settle`."""
         settle(self._token.lock)
 
     def sweep(self, prefix: str) -> None:
@@ -140,6 +136,27 @@ class TokenVault:
                 name = _name(half)
                 if name[0].startswith(prefix) and name not in whole:
                     half.destroy()
+
+    def _changed(self) -> None:
+        if self._durable:
+            self.settle()
+
+
+def _attributes(stored: StoredObject) -> dict[Attribute, Any]:
+    attributes = {
+        **template(_CLASSES[stored.kind], stored.label, None),
+        Attribute.TOKEN: True,
+        Attribute.PRIVATE: True,
+        Attribute.MODIFIABLE: False,
+        Attribute.VALUE: stored.value,
+    }
+    if stored.kind is ObjectKind.CERTIFICATE:
+        attributes[Attribute.CERTIFICATE_TYPE] = CertificateType.X_509
+        attributes[Attribute.SUBJECT] = x509.load_der_x509_certificate(stored.value).subject.public_bytes()
+        attributes[Attribute.ID] = stored.key_id
+    else:
+        attributes[Attribute.APPLICATION] = _APPLICATION
+    return attributes
 
 
 def _objects(channel: Channel, kind: ObjectKind) -> Iterator[tuple[StoredObject, Any]]:

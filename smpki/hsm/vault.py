@@ -60,7 +60,8 @@ class Vault(Protocol):
     """A token, or memory that stands in for one: :class:`smpki.hsm.token_vault.TokenVault`,
     :class:`smpki.hsm.software_vault.SoftwareVault`.
 
-    Threads may share it. What was changed is on disk when the call returns, as far as that is the computer's affair.
+    Threads may share it. What was changed is on disk when the call returns, as far as that is the computer's affair,
+    unless the vault was told to leave that to :meth:`settle`.
     All of it raises TokenError: ``token.full``, ``token.closed``, ``token.forked``, or the vendor's.
     """
 
@@ -110,11 +111,14 @@ class Vault(Protocol):
     def objects(self) -> Sequence[StoredObject]:
         """What is stored beside the keys. Half-written objects are left out."""
 
-    def store(self, stored: StoredObject) -> None:
-        """Store an object, whole or not at all, however the process ends."""
+    def store(self, *stored: StoredObject) -> None:
+        """Store objects in this order, each whole or not at all, however the process ends."""
 
     def drop(self, stored: StoredObject) -> None:
         """Destroy an object, and all that equal it."""
+
+    def settle(self) -> None:
+        """Have on disk what was changed up to now."""
 
     def sweep(self, prefix: str) -> None:
         """Destroy what interrupted operations left of key pairs whose labels begin so."""

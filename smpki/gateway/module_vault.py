@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smpki.errors import GatewayError
+from smpki.errors import GatewayError, TokenError
 from smpki.gateway.module_contents import Contents, HeldKey, read_contents
 from smpki.gateway.slots import Group
 from smpki.hsm.key import TokenKey
@@ -81,6 +81,21 @@ class ModuleVault:
         if key_id not in self._handles:
             self._handles[key_id] = self.vault.key(label=held.info.label, key_id=key_id)
         return self._handles[key_id]
+
+    def is_whole(self, held: HeldKey) -> bool:
+        """Whether a key has its public half; within :meth:`reading` or :meth:`changing`."""
+        try:
+            self.handle(held)
+        except TokenError as error:
+            if error.code != "token.key.public_half":
+                raise
+            return False
+        return True
+
+    def store(self, objects: Sequence[StoredObject]) -> None:
+        """Store objects, if there are any; within :meth:`changing`."""
+        if objects:
+            self.vault.store(*objects)
 
     def destroy(self, keys: Iterable[HeldKey]) -> None:
         """Destroy keys with their certificates; within :meth:`changing`."""

@@ -6,7 +6,7 @@ docs/security-module.md for what differs. Private keys don't leave it; what work
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ MOST_RANDOM = 1024
 """Octets that :meth:`SecurityModule.random` gives at once."""
 
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,30}")
+_NONE: Mapping[Slot, x509.Certificate] = {}
 
 
 class SlotState(enum.Enum):
@@ -119,6 +120,19 @@ class SecurityModule:
             self._part.destroy([former] if former else [])
         return key.public_key()
 
+    def generate_missing(self, group: Group = Group.WAN) -> None:
+        """Make a key pair in each next slot of a group that has none, or has but half of one.
+
+        A second time it does nothing: keys that somebody may have asked certificates for stay.
+        """
+        with self._part.changing() as contents:
+            for slot in group.slots:
+                held = contents.held(slot.next)
+                if held is None or not self._part.is_whole(held):
+                    label = key_label(self._part.name, slot, contents.unused_number(slot))
+                    self._part.vault.generate(label, next(iter(slot.curves.values())), slot.key_use)
+                    self._part.destroy([held] if held else [])
+
     def install(self, slot: Slot, certificate: x509.Certificate) -> None:
         """Put the certificate of a next slot's key beside it, for good; the same one again does nothing.
 
@@ -128,39 +142,30 @@ class SecurityModule:
         self._check_next(slot)
         with self._part.changing() as contents:
             held = self._held(contents, slot)
-            check_slot_certificate(slot, certificate, self._part.handle(held).public_key())
-            if held.certificate == certificate:
-                return
-            if held.certificate is not None:
-                raise GatewayError(
-                    "module.slot.certified",
-                    "another certificate is installed for this key",
-                    where=slot.value,
-                    hint="a key gets one certificate; make a new key to have another",
-                )
-            value = certificate.public_bytes(Encoding.DER)
-            self._part.vault.store(StoredObject(ObjectKind.CERTIFICATE, held.info.label, value, held.info.key_id))
+            self._part.store(self._to_install(held, slot, certificate))
 
-    def activate(self, group: Group = Group.WAN) -> None:
+    def activate(self, group: Group = Group.WAN, certificates: Mapping[Slot, x509.Certificate] = _NONE) -> None:
         """Make the next keys of a group current, all of them by one write; the current ones become former ones.
 
         However it is interrupted, either the old keys are current or the new ones.
 
+        :param certificates: to be installed before, by next slot, as :meth:`install` does
         :raises GatewayError: ``module.slot.empty``, ``module.slot.uncertified``, ``module.certificate.key``,
-            ``.usage`` or ``.holder``
+            ``.usage`` or ``.holder``; as :meth:`install`
         """
         with self._part.changing() as contents:
-            certificates, numbers = {}, {}
+            holders, numbers, missing = {}, {}, []
             for slot in group.slots:
                 held = self._held(contents, slot.next)
-                certificate = self._certificate(held, slot.next)
-                check_slot_certificate(slot.next, certificate, self._part.handle(held).public_key())
-                certificates[slot.next], numbers[slot] = certificate, held.number
-            check_one_holder(certificates)
+                certificate = certificates.get(slot.next) or self._certificate(held, slot.next)
+                missing += self._to_install(held, slot.next, certificate)
+                holders[slot.next], numbers[slot] = certificate, held.number
+            check_one_holder(holders)
+            if missing:
+                self._part.store(missing)
+                self._part.vault.settle()  # before, and not after, they count
             activation = Activation(group, contents.sequence(group) + 1, numbers)
-            self._part.vault.store(
-                StoredObject(ObjectKind.RECORD, record_label(self._part.name), activation.to_bytes())
-            )
+            self._part.store([StoredObject(ObjectKind.RECORD, record_label(self._part.name), activation.to_bytes())])
 
     def retire(self, group: Group = Group.WAN) -> None:
         """Destroy the former keys of a group, with their certificates.
@@ -267,15 +272,16 @@ class SecurityModule:
         found = read_anchors(self._part.name, self._part.vault.objects())
         return tuple(anchor for anchor in found if role in (None, anchor.role))
 
-    def add_anchor(self, anchor: TrustAnchor) -> None:
-        """Trust a certificate from now on; one that is trusted already makes no difference.
+    def add_anchor(self, *anchors: TrustAnchor) -> None:
+        """Trust certificates from now on; one that is trusted already makes no difference.
 
         :raises GatewayError: as :meth:`TrustAnchor.check`
         """
-        anchor.check()
+        for anchor in anchors:
+            anchor.check()
         with self._part.changing():
-            if anchor not in self.anchors():
-                self._part.vault.store(anchor.stored(self._part.name))
+            known = self.anchors()
+            self._part.store([anchor.stored(self._part.name) for anchor in anchors if anchor not in known])
 
     def remove_anchor(self, anchor: TrustAnchor) -> None:
         """Trust a certificate no longer.
@@ -303,6 +309,21 @@ class SecurityModule:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _to_install(self, held: HeldKey, slot: Slot, certificate: x509.Certificate) -> list[StoredObject]:
+        """What is to be stored so that a key has its certificate."""
+        check_slot_certificate(slot, certificate, self._part.handle(held).public_key())
+        if held.certificate is None:
+            value = certificate.public_bytes(Encoding.DER)
+            return [StoredObject(ObjectKind.CERTIFICATE, held.info.label, value, held.info.key_id)]
+        if held.certificate == certificate:
+            return []
+        raise GatewayError(
+            "module.slot.certified",
+            "another certificate is installed for this key",
+            where=slot.value,
+            hint="a key gets one certificate; make a new key to have another",
+        )
 
     @staticmethod
     def _held(contents: Contents, slot: Slot) -> HeldKey:

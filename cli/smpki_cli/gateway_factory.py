@@ -141,8 +141,10 @@ def provision_command(
 def _workbench(folder: "FactoryFolder", commission: "Commission") -> "Iterator[Workbench]":
     """In a worker, whose environment is its own."""
     from smpki.gateway.workbench import Workbench
+    from smpki.hsm.token_set_up import SetUpProgram
 
-    yield Workbench(folder, commission, os.environ)
+    with SetUpProgram() as set_up:
+        yield Workbench(folder, commission, os.environ, set_up)
 
 
 def _folder_of(home: "Home", name: str) -> Path:

@@ -1,7 +1,8 @@
 """A factory's run: many gateways at a time, each from its device id to its signed delivery record.
 
 Worker: token, keys, package; office: authorise it; issuer: certificates; worker: install them; office: sign the record.
-The office is in this process, for the manufacturer's key is. The issuer gets what waits while it is busy as one batch.
+The office is in this process, for the manufacturer's key is. Certificates are asked for, and records finished, of many
+gateways at once, so that what a batch costs is shared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +22,6 @@ from smpki.gateway.provisioning import Issuance, Issuer
 from smpki.gateway.workbench import Prepared, Workbench
 from smpki.policy.device_id import DeviceId
 
-_BATCH = 128
-"""Packages that the issuer gets at once at most."""
 _EACH_WORKERS = 16
 """Gateways in the making for each worker, so that neither they nor the issuer wait."""
 
@@ -70,17 +69,23 @@ class _Run:
         self._crew = crew
         self._counter = counter
         self._under_way: dict[Future[Any], Callable[[Future[Any]], Iterator[Report]]] = {}
+        self._room = _EACH_WORKERS * crew.size
         self._in_the_making = 0
+        self._in_preparation = 0
         self._ordered: list[_Ordered] = []
+        self._drafted: list[DeliveryRecord] = []
         self._counter_is_busy = False
 
     def reports(self, devices: Iterator[DeviceId]) -> Iterator[Report]:
         while True:
-            while self._in_the_making < _EACH_WORKERS * self._crew.size and (device := next(devices, None)):
+            while self._in_the_making < self._room and (device := next(devices, None)):
                 self._in_the_making += 1
                 yield from self._reported(device, partial(self._begin, device))
             self._order()
+            if len(self._drafted) >= self._room // 4 or not self._under_way:
+                yield from self._deliver()
             if not self._under_way:
+                self._office.settle()
                 return
             done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
             for future in done:
@@ -89,11 +94,13 @@ class _Run:
     def _begin(self, device: DeviceId) -> Report | None:
         if (record := self._office.delivered(device)) is not None:
             return Report(device, "known", record)
+        self._in_preparation += 1
         future = self._crew.submit(Workbench.prepare, device)
         self._under_way[future] = lambda future: self._reported(device, partial(self._prepared, device, future))
         return None
 
     def _prepared(self, device: DeviceId, future: Future[Prepared]) -> None:
+        self._in_preparation -= 1
         prepared = future.result()
         package = prepared.package
         if not prepared.authorised:
@@ -101,11 +108,16 @@ class _Run:
         self._ordered.append(_Ordered(device, package))
 
     def _order(self) -> None:
-        if self._ordered and not self._counter_is_busy:
-            batch, self._ordered = self._ordered[:_BATCH], self._ordered[_BATCH:]
+        enough = len(self._ordered) >= self._room // 2 or not self._in_preparation
+        if self._ordered and enough and not self._counter_is_busy:
+            batch, self._ordered = self._ordered, []
             self._counter_is_busy = True
-            future = self._counter.submit(self._issuer.issue, [one.package for one in batch])
+            future = self._counter.submit(self._issue, [one.package for one in batch])
             self._under_way[future] = partial(self._issued, batch)
+
+    def _issue(self, packages: Sequence[bytes]) -> Sequence[Issuance]:
+        self._office.settle()  # a package that was granted, and its keys, must not be gone
+        return self._issuer.issue(packages)
 
     def _issued(self, batch: Sequence[_Ordered], future: Future[Sequence[Issuance]]) -> Iterator[Report]:
         self._counter_is_busy = False
@@ -123,9 +135,18 @@ class _Run:
         )
         return None
 
-    def _completed(self, ordered: _Ordered, issuance: Issuance, future: Future[Module]) -> Report:
-        record = self._office.deliver(ordered.device, ordered.package, issuance, future.result())
-        return Report(ordered.device, "provisioned", record)
+    def _completed(self, ordered: _Ordered, issuance: Issuance, future: Future[Module]) -> None:
+        self._drafted.append(self._office.draft(ordered.device, ordered.package, issuance, future.result()))
+
+    def _deliver(self) -> Iterator[Report]:
+        self._office.settle()
+        for record in self._drafted:
+            yield from self._reported(record.gateway.id, partial(self._finish, record))
+        self._drafted.clear()
+
+    def _finish(self, record: DeliveryRecord) -> Report:
+        self._office.finish(record.gateway.id)
+        return Report(record.gateway.id, "provisioned", record)
 
     def _reported(self, device: DeviceId, step: Callable[[], Report | None]) -> Iterator[Report]:
         """Take a step, and say what became of the gateway if that is known by then."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smpki.errors import GatewayError
 from smpki.gateway.json_text import write_json
+from smpki.hsm.settle import settle
 from smpki.policy.device_id import DeviceId
 
 _OWNER = "factory.json"
@@ -69,12 +70,20 @@ class FactoryFolder:
                 raise _out_refused("owner", message, self.path, "choose another folder: --out")
             yield
 
+    def settle(self) -> None:
+        """Have on disk what was written in this folder up to now, tokens too.
+
+        :raises TokenError: ``token.unsettled``
+        """
+        settle(self.path)
+
     def _take(self, owner: Mapping[str, str]) -> None:
         foreign = sorted(path.name for path in self.path.iterdir() if not path.name.startswith((_LOCK, f".{_OWNER}")))
         if foreign:
             message = f"the folder holds something else: {foreign[0]}"
             raise _out_refused("foreign", message, self.path, "choose an empty folder, or one of an earlier run")
-        write_file(self.path / _OWNER, _stored(owner), durable=True)
+        write_file(self.path / _OWNER, _stored(owner))
+        self.settle()
 
 
 def read_file(file: Path) -> bytes | None:
@@ -91,26 +100,33 @@ def read_file(file: Path) -> bytes | None:
         raise GatewayError("provision.unreadable", message, where=str(file), hint="check who may read it") from None
 
 
-def write_file(file: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file, whole or not at all; one process at a time.
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; one process at a time. :meth:`FactoryFolder.settle` has it on disk.
 
-    :param durable: when this returns, power may fail
     :raises GatewayError: ``provision.unwritable``
     """
-    draft = file.with_name(f".{file.name}.draft")
+    write_draft(file, content)
+    finish(file)
+
+
+def write_draft(file: Path, content: bytes) -> None:
+    """Write what :func:`finish` puts in a file's place.
+
+    :raises GatewayError: ``provision.unwritable``
+    """
     try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        draft.replace(file)
-        if durable:
-            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _draft(file).write_bytes(content)
+    except OSError as error:
+        raise unwritable(file, error) from None
+
+
+def finish(file: Path) -> None:
+    """Put the draft of a file in its place.
+
+    :raises GatewayError: ``provision.unwritable``
+    """
+    try:
+        _draft(file).replace(file)
     except OSError as error:
         raise unwritable(file, error) from None
 
@@ -120,6 +136,10 @@ def unwritable(file: Path, error: OSError) -> GatewayError:
     message = f"can't be written: {error.strerror}"
     hint = "see to folder and disk, then start again: what was done is found again"
     return GatewayError("provision.unwritable", message, where=str(file), hint=hint)
+
+
+def _draft(file: Path) -> Path:
+    return file.with_name(f".{file.name}.draft")
 
 
 @contextmanager

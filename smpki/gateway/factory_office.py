@@ -17,7 +17,7 @@ from smpki.gateway.delivery_record import (
     read_delivery,
     sign_delivery,
 )
-from smpki.gateway.factory_folder import FactoryFolder, read_file, unwritable, write_file
+from smpki.gateway.factory_folder import FactoryFolder, finish, read_file, unwritable, write_draft, write_file
 from smpki.gateway.provisioning import Issuance
 from smpki.policy.device_id import DeviceId
 from smpki.policy.model import CertificateType
@@ -88,7 +88,7 @@ class Office:
         return record
 
     def authorise(self, device: DeviceId, package: bytes) -> bytes:
-        """Authorise a package, and keep it before anybody gets it: what is asked for again has to be the same.
+        """Authorise a package, and keep it: what is asked for again has to be the same.
 
         :return: the authorised package
         :raises RequestError: as :func:`smpki.requests.build_signed.build_authorised_package`
@@ -96,7 +96,7 @@ class Office:
         :raises TokenError: what the manufacturer's token refuses
         """
         authorised = build_authorised_package(package, self._manufacturer)
-        write_file(self._folder.gateway(device).package, authorised, durable=True)
+        write_file(self._folder.gateway(device).package, authorised)
         return authorised
 
     def refused(self, device: DeviceId) -> None:
@@ -110,8 +110,8 @@ class Office:
         except OSError as error:
             raise unwritable(file, error) from None
 
-    def deliver(self, device: DeviceId, package: bytes, issuance: Issuance, module: Module) -> DeliveryRecord:
-        """Write the signed delivery record: the gateway is done.
+    def draft(self, device: DeviceId, package: bytes, issuance: Issuance, module: Module) -> DeliveryRecord:
+        """Write a gateway's signed delivery record, which counts after :meth:`finish`.
 
         :param package: the authorised package
         :param module: what the gateway's token says of itself
@@ -119,7 +119,6 @@ class Office:
         :raises TokenError: what the manufacturer's token refuses
         """
         tls, sig, enc = issuance.certificates
-        signer = self._manufacturer
         record = DeliveryRecord(
             version=1,
             gateway=Gateway(id=device, manufacturer=self.name),
@@ -131,9 +130,23 @@ class Office:
             package=hashlib.sha256(package).hexdigest(),
             created_at=self._clock(),
         )
-        signed = sign_delivery(record, signer.certificate, signer.key)
-        write_file(self._folder.gateway(device).delivery, signed, durable=True)
+        signed = sign_delivery(record, self._manufacturer.certificate, self._manufacturer.key)
+        write_draft(self._folder.gateway(device).delivery, signed)
         return record
+
+    def settle(self) -> None:
+        """Have on disk what there is: before the issuer gets packages, before records count, and at the end.
+
+        :raises TokenError: ``token.unsettled``
+        """
+        self._folder.settle()
+
+    def finish(self, device: DeviceId) -> None:
+        """Let a gateway's delivery record count: it is done.
+
+        :raises GatewayError: ``provision.unwritable``
+        """
+        finish(self._folder.gateway(device).delivery)
 
 
 def _check(certificate: x509.Certificate, kind: CertificateType, use: Use, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """Where one gateway after another gets its token, its keys and its certificates: the part of a run that is slow.
 
-Each step looks at what is there before it does anything, so that what an interrupted run left is taken up.
+Each step looks at what is there before it does anything, so that what an interrupted run left is taken up. What it
+makes is on disk after :meth:`FactoryFolder.settle`, which the office calls for many gateways at once.
 """
 
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -11,18 +12,18 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smpki.errors import GatewayError, TokenError
+from smpki.errors import GatewayError
 from smpki.gateway.configuration import Configuration, TokenConfiguration, TrustConfiguration, dump_configuration
 from smpki.gateway.delivery_record import Module
 from smpki.gateway.factory_folder import FactoryFolder, GatewayFolder, read_file, unwritable, write_file
 from smpki.gateway.provisioning import Commission
 from smpki.gateway.security_module import SecurityModule, SlotState
-from smpki.gateway.slots import Group, Slot
+from smpki.gateway.slots import Group
 from smpki.gateway.trust_anchors import AnchorRole, TrustAnchor
 from smpki.hsm.pin import random_pin, read_pin, write_pin
-from smpki.hsm.settle import settle
 from smpki.hsm.softhsm import SoftHsm
 from smpki.hsm.token import Token
+from smpki.hsm.token_set_up import SetUp, set_up_once
 from smpki.hsm.token_vault import TokenVault
 from smpki.policy.device_id import DeviceId
 from smpki.policy.names import DistinguishedName
@@ -36,6 +37,8 @@ _PARTS = frozenset(
     }
 )
 _WAN = Group.WAN.slots
+_ANY = DeviceId(0x0E, "AAA", 0, 0)
+"""Stands in the configuration for the gateway's own, so that it is put together once."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,21 @@ class Workbench:
     """Makes gateways in a factory's folder; one process's, for SoftHSM's configuration is one per process.
 
     :param environ: the process's environment; SoftHSM's configuration is set in it
+    :param set_up: runs the program that makes tokens
     """
 
-    def __init__(self, folder: FactoryFolder, commission: Commission, environ: MutableMapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: FactoryFolder,
+        commission: Commission,
+        environ: MutableMapping[str, str],
+        set_up: SetUp = set_up_once,
+    ) -> None:
+        self._set_up = set_up
         self._folder = folder
         self._commission = commission
         self._environ = environ
+        self._configuration = dump_configuration(_configuration(commission, _ANY))
 
     def prepare(self, device: DeviceId) -> Prepared:
         """Make a gateway's token and its keys.
@@ -72,7 +84,7 @@ class Workbench:
         label = device.dns
         if not place.pin.exists():
             write_pin(place.pin, random_pin())
-        softhsm = SoftHsm(place.token)
+        softhsm = SoftHsm(place.token, set_up=self._set_up)
         if not softhsm.tokens.is_dir() or not any(softhsm.tokens.iterdir()):
             # nobody needs to know the security officer's PIN: who has lost the user's makes another gateway
             softhsm.create_token(label, read_pin(file=place.pin, value=None, prompt=None), random_pin())
@@ -84,14 +96,12 @@ class Workbench:
                 message = "the gateway has certificates, but the package is gone that they were issued for"
                 hint = "put it back, or move the gateway's folder away and start again"
                 raise GatewayError("provision.package.missing", message, where=str(place.package), hint=hint)
-            for slot in _WAN:
-                _make_key(module, slot.next)
+            module.generate_missing()
             package = build_initial_package(self._subject(device), module.next_triple(), RequestedNames())
             return Prepared(package, authorised=False)
 
     def complete(self, device: DeviceId, certificates: Sequence[bytes], chain: Sequence[bytes]) -> Module:
-        """Give a gateway its certificates and trust anchors, and write its files but the record. All of it is on disk
-        when this returns.
+        """Give a gateway its certificates and trust anchors, and write its files but the record.
 
         :param certificates: TLS, SIG and ENC, DER
         :param chain: the CAs above them, from the root down, DER
@@ -106,12 +116,9 @@ class Workbench:
             role: x509.load_der_x509_certificate(der) for role, der in self._commission.trusted.items()
         }
         with self._opened(place, device.dns) as (token, module):
-            for role, anchor in trusted.items():
-                module.add_anchor(TrustAnchor(role, anchor))
+            module.add_anchor(*(TrustAnchor(role, anchor) for role, anchor in trusted.items()))
             if not _is_current(module, triple):
-                for slot, certificate in zip(_WAN, triple, strict=True):
-                    module.install(slot.next, certificate)
-                module.activate()
+                module.activate(Group.WAN, dict(zip((slot.next for slot in _WAN), triple, strict=True)))
             about = token.info()
         files = {
             **{f"{slot.purpose.value}.pem": [one] for slot, one in zip(_WAN, triple, strict=True)},
@@ -122,8 +129,7 @@ class Workbench:
         }
         for name, content in files.items():
             write_file(place.path / name, b"".join(one.public_bytes(Encoding.PEM) for one in content))
-        write_file(place.path / "gateway.yaml", dump_configuration(self._configuration(device)).encode())
-        settle(place.pin)
+        write_file(place.path / "gateway.yaml", self._configuration.replace(_ANY.dns, device.dns).encode())
         return Module(
             label=about.label,
             manufacturer=about.manufacturer,
@@ -144,23 +150,27 @@ class Workbench:
         )
         return name.to_x509()
 
-    def _configuration(self, device: DeviceId) -> Configuration:
-        return Configuration(
-            id=device,
-            token=TokenConfiguration(folder=Path("token"), label=device.dns, pin_file=Path("pin")),
-            data=Path("data"),
-            wake_up=self._commission.wake_up,
-            administrator=self._commission.administrator,
-            trust=TrustConfiguration(anchors=(Path("root.pem"),), chain=(Path("sub-ca.pem"),)),
-        )
-
     @contextmanager
     def _opened(self, place: GatewayFolder, label: str) -> Iterator[tuple[Token, SecurityModule]]:
         softhsm = SoftHsm(place.token)
         softhsm.activate(self._environ)
         pin = read_pin(file=place.pin, value=None, prompt=None)
-        with Token.open(None, label, pin, lock=softhsm.lock) as token, SecurityModule(TokenVault(token)) as module:
+        with (
+            Token.open(None, label, pin, lock=softhsm.lock) as token,
+            SecurityModule(TokenVault(token, durable=False)) as module,
+        ):
             yield token, module
+
+
+def _configuration(commission: Commission, device: DeviceId) -> Configuration:
+    return Configuration(
+        id=device,
+        token=TokenConfiguration(folder=Path("token"), label=device.dns, pin_file=Path("pin")),
+        data=Path("data"),
+        wake_up=commission.wake_up,
+        administrator=commission.administrator,
+        trust=TrustConfiguration(anchors=(Path("root.pem"),), chain=(Path("sub-ca.pem"),)),
+    )
 
 
 def _make_folder(place: GatewayFolder) -> None:
@@ -176,16 +186,6 @@ def _make_folder(place: GatewayFolder) -> None:
                 raise GatewayError("provision.folder.foreign", message, where=str(place.path), hint=hint)
     except OSError as error:
         raise unwritable(place.path, error) from None
-
-
-def _make_key(module: SecurityModule, slot: Slot) -> None:
-    """A key in a next slot, unless there is a whole one."""
-    try:
-        module.key(slot)
-    except (GatewayError, TokenError) as error:
-        if error.code not in ("module.slot.empty", "token.key.public_half"):  # a kill leaves half a pair at worst
-            raise
-        module.generate(slot)
 
 
 def _check_package(authorised: bytes, module: SecurityModule, file: Path) -> None:

@@ -13,6 +13,7 @@ from smpki.gateway.cms_message import read_message, verify_sender
 from smpki.gateway.cms_open import Opener
 from smpki.gateway.cms_peers import key_identifier
 from smpki.gateway.http_refusal import HttpRefusal
+from smpki.hsm.key import TokenKey
 
 Signer = Callable[[Signed], x509.Certificate]
 """The certificate whose holder has to have signed a message."""
@@ -23,9 +24,11 @@ class Keyring:
 
     :param pairs: certificates and keys, at least one, the newest first
     :raises GatewayError: ``cms.certificate.*``, ``cms.key``
+    :ivar in_memory: all keys are; others take as long as their token wants
     """
 
     def __init__(self, pairs: Sequence[tuple[x509.Certificate, ec.EllipticCurvePrivateKey]]) -> None:
+        self.in_memory = not any(isinstance(key, TokenKey) for _, key in pairs)
         self._openers = {key_identifier(certificate): Opener(certificate, key) for certificate, key in pairs}
 
     def open(self, message: bytes, *, compressed: bool, signer: Signer, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from smpki.service.market_participant.senders import Senders
 
 _COMPRESSED = cms("signedData", "authEnvelopedData", "compressedData")
 _PLAIN = cms("signedData", "authEnvelopedData")
+_SMALL = 32 * 1024  # octets; some milliseconds
 
 log = logging.getLogger("smpki.emt")
 
@@ -29,7 +30,7 @@ class Reception:
     :param path: where gateways post to
     :param recipients: what they call us
     :param content_limit: octets that a content may have that was compressed
-    :param workers: threads that open and read messages
+    :param workers: threads that open messages which could take long
     """
 
     def __init__(
@@ -61,8 +62,11 @@ class Reception:
         compressed = request.content_type(_PLAIN, _COMPRESSED).is_a(_COMPRESSED)
         gateway = self._senders.gateway(request.peer)
         try:
-            loop = asyncio.get_running_loop()
-            entry = await loop.run_in_executor(self._workers, self._open, request.body, compressed, gateway)
+            if self._keyring.in_memory and not compressed and len(request.body) <= _SMALL:
+                entry = self._open(request.body, compressed, gateway)  # threads would cost more than half as much again
+            else:
+                loop = asyncio.get_running_loop()
+                entry = await loop.run_in_executor(self._workers, self._open, request.body, compressed, gateway)
             outcome = await self._ledger.take(entry)
         except HttpRefusal:
             raise

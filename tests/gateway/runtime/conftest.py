@@ -528,6 +528,7 @@ async def _telling(
     await participant.open()
     world = World(folder, time, administrator, participant, settings)
     world.write_administrator()
+    world.meter_file.touch()
     try:
         await story(world)
     finally:

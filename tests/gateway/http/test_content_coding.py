@@ -16,18 +16,23 @@ def bare(data: bytes) -> bytes:
     return engine.compress(data) + engine.flush()
 
 
+def zipped(data: bytes) -> bytes:
+    """By gzip, without the time: it is part of a test's name."""
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
         ("", BODY),
         ("identity", BODY),
-        ("gzip", gzip.compress(BODY)),
-        ("X-GZIP", gzip.compress(BODY)),
-        (" zlib ", gzip.compress(BODY)),
+        ("gzip", zipped(BODY)),
+        ("X-GZIP", zipped(BODY)),
+        (" zlib ", zipped(BODY)),
         ("zlib", zlib.compress(BODY)),
         ("deflate", zlib.compress(BODY)),
         ("deflate", bare(BODY)),
-        ("gzip", gzip.compress(BODY[:100]) + gzip.compress(BODY[100:])),
+        ("gzip", zipped(BODY[:100]) + zipped(BODY[100:])),
     ],
 )
 def test_every_usual_coding_is_taken(coding: str, body: bytes) -> None:
@@ -60,10 +65,10 @@ def test_what_unpacks_to_too_much_is_refused_before_it_is_unpacked(coding: str) 
     [
         b"",
         BODY,
-        gzip.compress(BODY)[:-1],
-        gzip.compress(BODY)[:-8] + bytes(8),
-        gzip.compress(BODY) + b"more",
-        gzip.compress(b"") * 11,
+        zipped(BODY)[:-1],
+        zipped(BODY)[:-8] + bytes(8),
+        zipped(BODY) + b"more",
+        zipped(b"") * 11,
     ],
 )
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zlib"])

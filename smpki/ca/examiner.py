@@ -18,7 +18,7 @@ from smpki.policy.model import CertificateType, EnvironmentName, Policy
 from smpki.policy.names import DistinguishedName
 from smpki.requests.model import RequestPackage
 from smpki.requests.signature import Layer
-from smpki.requests.submission import Submission
+from smpki.requests.submission import Submission, read_submission
 
 _AUTHORISERS = {CertificateType.SMGW_G: CertificateType.GWH, CertificateType.SMGW_W: CertificateType.GWA}
 
@@ -92,7 +92,9 @@ class Examiner:
             examined = self._authorised(examined, submission.authorisation.signer)
         elif kind.is_gateway:
             examined = self._unauthorised(examined)
-        return replace(examined, supersedes=self.superseded(examined, self._store))
+        examined = replace(examined, supersedes=self.superseded(examined, self._store))
+        self._check_manufacturer(examined)
+        return examined
 
     def _kind(self, submission: Submission, role: CertificateType | None) -> CertificateType:
         kind = role or default_kind(submission.package.subject)
@@ -165,6 +167,23 @@ class Examiner:
         if examined.kind is CertificateType.SMGW_G:
             return _extended(examined, by, follows=True)
         return self._administered(_extended(examined, by))
+
+    def _check_manufacturer(self, examined: Examined) -> None:
+        """A new Guetesiegel takes the place of the old one: nobody gets rid of another manufacturer's that way."""
+        if examined.submission.authorisation is None:
+            return
+        by = examined.signers[-1]
+        for held in examined.supersedes:
+            maker = self._authoriser(held)
+            if maker is not None and maker.key() != by.subject_key:
+                message = f"{maker.common_name} authorised the gateway's valid Guetesiegel, {by.subject_cn} this package"
+                hint = "let that manufacturer revoke it first, or the operator: smpki revoke"
+                raise _unauthorised("manufacturer", message, hint)
+
+    def _authoriser(self, held: StoredCertificate) -> DistinguishedName | None:
+        package = self._store.package(held.request_digest) if held.request_digest else None
+        authorisation = read_submission(package).authorisation if package else None
+        return DistinguishedName.from_x509(authorisation.signer.subject) if authorisation else None
 
     def superseded(self, examined: Examined, store: Lists) -> tuple[StoredCertificate, ...]:
         """What a package takes the place of now: a new Guetesiegel that of the old ones, whoever asks for it, since all

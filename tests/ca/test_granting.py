@@ -244,6 +244,16 @@ def test_a_guetesiegel_that_the_operator_grants_supersedes_too(town: Town) -> No
     assert town.states(old) == {"superseded"}
 
 
+def test_another_manufacturers_guetesiegel_stays_until_it_is_revoked(town: Town) -> None:
+    maker, other = town.settle("Hersteller.GWH"), town.settle("Anderer.GWH")
+    seal = town.gateway(maker, "Hersteller", 0)
+    with refused("request.authorisation.manufacturer"):
+        town.gateway(other, "Anderer", 0)
+    assert town.states(seal) == {"valid"}
+    town.process(take_back(seal, maker, "cessation_of_operation"))
+    assert town.states(town.gateway(other, "Anderer", 0)) == {"valid"}
+
+
 def test_the_manufacturer_takes_its_guetesiegel_back_and_no_other(town: Town) -> None:
     maker, other = town.settle("Hersteller.GWH"), town.settle("Anderer.GWH")
     seal = town.gateway(maker, "Hersteller", 0)

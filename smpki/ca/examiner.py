@@ -176,7 +176,7 @@ class Examiner:
         for held in examined.supersedes:
             maker = self._authoriser(held)
             if maker is not None and maker.key() != by.subject_key:
-                message = f"{maker.common_name} authorised the gateway's valid Guetesiegel, {by.subject_cn} this package"
+                message = f"{maker.common_name} authorised the gateway's Guetesiegel, {by.subject_cn} this package"
                 hint = "let that manufacturer revoke it first, or the operator: smpki revoke"
                 raise _unauthorised("manufacturer", message, hint)
 

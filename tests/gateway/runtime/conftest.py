@@ -107,7 +107,7 @@ async def until(true: Callable[[], Any], time: VirtualTime | None = None) -> Any
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 60))
+    asyncio.run(asyncio.wait_for(work, 600))
 
 
 @dataclass

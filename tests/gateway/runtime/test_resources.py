@@ -150,7 +150,7 @@ def test_logs_are_exported_by_time_type_level_and_number(tell: Tell) -> None:
             assert everything[0].event == "gateway.start"
             assert await log("?q.count=2") == everything[:2]
             assert {entry.event for entry in await log("?q.type=profile.set")} == {"profile.set"}
-            assert {entry.level for entry in await log("?q.level=W")} == {"W"}
+            assert {entry.level for entry in await log("?q.level=I")} == {"I"}
             moment = everything[-1].timestamp.isoformat().replace("+00:00", "Z")
             assert await log(f"?q.fromtime={moment}") == [
                 entry for entry in everything if entry.timestamp >= everything[-1].timestamp

@@ -438,14 +438,14 @@ class World:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.sendto(message, self.ready.wake_up)
 
-    def measure(self, value: int, *, meter: DeviceId = METER, obis: Obis = A_PLUS) -> None:
+    def measure(self, value: int, *, meter: DeviceId = METER, obis: Obis = A_PLUS, status: int | None = None) -> None:
         """The meter sends a telegram."""
         with self.meter_file.open("ab") as file:
-            file.write(self.telegram(value, meter, obis))
+            file.write(self.telegram(value, meter, obis, status))
 
     @staticmethod
-    def telegram(value: int, meter: DeviceId = METER, obis: Obis = A_PLUS) -> bytes:
-        return telegram(meter, [Register(obis, value, -1, 30)])
+    def telegram(value: int, meter: DeviceId = METER, obis: Obis = A_PLUS, status: int | None = None) -> bytes:
+        return telegram(meter, [Register(obis, value, -1, 30, status)])
 
     def now(self) -> datetime:
         """The right time."""
@@ -458,10 +458,10 @@ class World:
         """
         return await until(true, self.time if passing else None)
 
-    async def at_mark(self, value: int, period: int = 60) -> datetime:
+    async def at_mark(self, value: int, period: int = 60, *, status: int | None = None) -> datetime:
         """Let time pass until shortly before the next mark, have the meter send, let the mark pass."""
         await self.time.advance(period - self.now().timestamp() % period - 1)
-        self.measure(value)
+        self.measure(value, status=status)
         await self.time.advance(3)
         return self.now() - timedelta(seconds=self.now().timestamp() % period)
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from smpki.errors import StoreError
 from smpki.gateway import api
 from smpki.gateway.readings import Obis
@@ -210,5 +212,24 @@ def test_the_profile_of_a_meter_may_change_at_any_time(tell: Tell) -> None:
             talk.end()
         assert 300 not in stored(world)
         assert {100, 200} <= {*stored(world)}
+
+    tell(story)
+
+
+@pytest.mark.requirement("REQ.TLSHDLC.SMGW.100")
+def test_a_meters_status_is_part_of_the_status_that_is_delivered(tell: Tell) -> None:
+    cover_open, fatal = 0x20200000, 0x20004000
+
+    async def story(world: Any) -> None:
+        async with world.running():
+            talk = await world.administrator.call()
+            await world.set_up(talk)
+            for word in (cover_open, fatal, None):
+                await world.at_mark(100, status=word)
+            await world.time.advance(60)
+            await world.until(lambda: len(world.participant.taken) >= 3, passing=True)
+            talk.end()
+        words = [reading.status for each in world.participant.deliveries for reading in each.readings]
+        assert words[:3] == [0xA0020000_20200000, 0xA0000000_20004000, 0xA0000000_20000000]
 
     tell(story)

@@ -1,6 +1,7 @@
 """Write requests (as a client), and answers and Faults (as a service)."""
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 
 from smpki.policy.text import visible
@@ -21,6 +22,8 @@ from smpki.soap.messages import (
 )
 from smpki.soap.schema import fitting, qualified
 from smpki.soap.tree import Node, build
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
 
 
 def write_request(request: Request) -> bytes:
@@ -113,5 +116,5 @@ def _shortened(message: str) -> str:
 
 
 def _carried(text: str) -> str:
-    """A text that XML can carry; what can't be printed is escaped."""
-    return "\n".join(map(visible, text.splitlines()))
+    """A text that XML can carry: other characters are escaped."""
+    return _NOT_XML.sub(lambda found: visible(found[0]), text)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.ca.store.records import serial_text
 from smpki.errors import IssuingError
+from smpki.policy.directory_name import escaped
 from smpki.policy.model import CertificateType, Environment, HashName
 from smpki.policy.names import DistinguishedName
 
@@ -94,5 +95,6 @@ def crl_addresses(environment: Environment, name: DistinguishedName, generation:
     :param generation: DN serialNumber of the CA that the CRL belongs to; there is one CRL per CA generation
     """
     parts = {"cn": name.common_name, "o": name.get("O") or "", "c": name.get("C") or "", "n": str(generation)}
-    quoted = {key: quote(value, safe="") for key, value in parts.items()}
-    return environment.crl_http.value.format(**quoted), environment.crl_ldap.value.format(**quoted)
+    http = {key: quote(value, safe="") for key, value in parts.items()}
+    ldap = {key: quote(escaped(value), safe="") for key, value in parts.items()}
+    return environment.crl_http.value.format(**http), environment.crl_ldap.value.format(**ldap)

@@ -72,17 +72,22 @@ def list_command(home: "Home", output: Output, due: bool) -> None:
 @click.option("--due", is_flag=True, help="First issue those that are due, as smpki crl issue --due does.")
 @click.pass_context
 def publish_command(ctx: click.Context, home: "Home", output: Output, out: Path | None, due: bool) -> None:
-    """Write the CRLs in force, and the certificates of who signed them, to a folder for a web server.
+    """Write the CRLs in force, and the certificates of CAs, to a folder for a web server.
 
-    The files are named as the certificates' CRLDistributionPoints say. Each is replaced as a whole.
+    CRLs are named as the certificates' CRLDistributionPoints say. Each file is replaced as a whole.
     """
-    from smpki.ca.crl_publish import publish
+    from smpki.ca.crl_publish import publish, publish_certificates
     from smpki.ca.opening import open_store
+    from smpki.ca.published_authorities import published_authorities
 
     refused = [outcome for outcome in _issue(home, True, ()) if outcome.error] if due else []
     with open_store(home, surroundings()) as store:
         found, _ = _series(home, store)
-        published = publish(store, found, out or home.published_folder)
+        folder = out or home.published_folder
+        published = publish(store, found, folder)
+        authorities = published_authorities(store, home.policy(), home.settings().environment)
+        beside = {one.certificate.file for one in published}
+        certificates = [one for one in publish_certificates(authorities, folder) if one.file not in beside]
     values: list[object] = [
         {
             **_series_value(one.series),
@@ -92,13 +97,13 @@ def publish_command(ctx: click.Context, home: "Home", output: Output, out: Path 
         }
         for one in published
     ]
-    rows = (
-        (str(file.file), str(one.record.number), "written" if file.written else "unchanged")
-        for one in published
-        for file in (one.crl, one.certificate)
-    )
+    files = [(file, str(one.record.number)) for one in published for file in (one.crl, one.certificate)]
+    files += [(file, "") for file in certificates]
+    rows = ((str(file.file), number, "written" if file.written else "unchanged") for file, number in files)
     refusals = [{**_series_value(outcome.series), "error": _error_value(outcome)} for outcome in refused]
-    output.table({"published": values, "refused": refusals}, ("file", "number", ""), rows)
+    others: list[object] = [{"file": str(one.file), "written": one.written} for one in certificates]
+    value = {"published": values, "certificates": others, "refused": refusals}
+    output.table(value, ("file", "number", ""), rows)
     _show_refusals(output, refused)
     if refused:
         ctx.exit(1)

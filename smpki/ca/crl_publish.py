@@ -1,13 +1,17 @@
-"""Publish CRLs: files for a web server, replaced as a whole, named as the certificates' CRLDistributionPoints say."""
+"""Publish CRLs and the certificates of CAs: files for a web server, replaced as a whole.
+
+CRLs are named as the certificates' CRLDistributionPoints say.
+"""
 
 import os
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from smpki.ca.crl_series import CrlSeries
+from smpki.ca.published_authorities import PublishedAuthority, certificate_address, file_name
 from smpki.ca.store.crls import CrlRecord
 from smpki.ca.store.store import Store
 from smpki.errors import SmpkiError
@@ -42,22 +46,36 @@ def publish(store: Store, found: Sequence[CrlSeries], folder: Path) -> list[Publ
     :raises SmpkiError: ``output.unwritable``
     :raises StoreError: the database failed
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        published = []
+    published = []
+    with _folder(folder):
         for series in found:
             if series.newest is None:
                 continue
             signer = store.get(series.newest.signer)
-            stem = series.file_name.removesuffix(".crl")
-            certificate = _replace(folder / f"{stem}.cer", signer.der)
+            certificate = _replace(folder / file_name(certificate_address(series.addresses[0])), signer.der)
             crl = _replace(folder / series.file_name, store.crls.der(series.newest))
             published.append(PublishedCrl(series, series.newest, certificate, crl))
+    return published
+
+
+def publish_certificates(found: Iterable[PublishedAuthority], folder: Path) -> list[PublishedFile]:
+    """Write the certificates of CAs, whether there are CRLs by them or not; otherwise as :func:`publish`.
+
+    :raises SmpkiError: ``output.unwritable``
+    """
+    with _folder(folder):
+        return [_replace(folder / file_name(one.http), one.certificate.der) for one in found]
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         message = f"can't be written: {error.strerror}"
-        hint = "the CRLs are issued and stored: publish them again, or elsewhere with --out"
+        hint = "what is published is stored: publish it again, or elsewhere with --out"
         raise SmpkiError("output.unwritable", message, where=str(folder), hint=hint) from None
-    return published
 
 
 def _replace(file: Path, content: bytes) -> PublishedFile:

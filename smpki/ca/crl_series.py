@@ -16,11 +16,10 @@ With an IssuingDistributionPoint it would leave them without a CRL for the link 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from smpki.ca.issuer import crl_addresses
 from smpki.ca.profile import crl_signer_name
+from smpki.ca.published_authorities import file_name
 from smpki.ca.store.crls import CrlRecord, CrlScope
 from smpki.ca.store.records import StoredCertificate
 from smpki.ca.store.revocations import Revocation
@@ -60,9 +59,7 @@ class CrlSeries:
     @property
     def file_name(self) -> str:
         """The file at the HTTP address."""
-        quoted = PurePosixPath(urlsplit(self.addresses[0]).path).name
-        plain = unquote(quoted)
-        return quoted if "/" in plain or "\0" in plain else plain
+        return file_name(self.addresses[0])
 
     @property
     def due(self) -> datetime:

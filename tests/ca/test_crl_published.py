@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smpki.ca.crl_publish import publish
+from smpki.ca.crl_publish import publish, publish_certificates
 from smpki.ca.crl_series import crl_series
+from smpki.ca.published_authorities import published_authorities
 from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
 from smpki.errors import SmpkiError
@@ -64,6 +65,21 @@ def test_the_signers_certificate_lies_beside_each_crl(workshop: Any, published: 
         signer = x509.load_der_x509_certificate(file.with_suffix(".cer").read_bytes())
         assert signer.subject == crl.issuer
         assert crl.is_signature_valid(signer.public_key())  # type: ignore[arg-type]
+
+
+def test_certificates_of_cas_are_published_whether_they_sign_crls_or_not(workshop: Any, published: Path) -> None:
+    with workshop.open() as pki:
+        workshop.now += timedelta(days=30)
+        root, link, _, tls_signer, _ = pki.renew_root()
+        for _ in (1, 2):
+            found = published_authorities(pki.store, pki.policy, pki.environment)
+            files = publish_certificates(found, published)
+    assert not any(one.written for one in files)
+    roots = ["SM-Test-Root.CA.1.cer", "SM-Test-Root.CA.2.cer", "SM-Test-Root.CA.2.link.cer"]
+    others = ["Beispiel.CA.1.cer", "SM-Test-Root.CA.TLS-S.1.cer", "SM-Test-Root.CA.TLS-S.2.cer"]
+    assert sorted(file.name for file in published.iterdir()) == sorted(roots + others)
+    for name, stored in (("CA.2", root), ("CA.2.link", link), ("CA.TLS-S.2", tls_signer)):
+        assert (published / f"SM-Test-Root.{name}.cer").read_bytes() == stored.der
 
 
 def test_what_is_there_already_is_not_touched(workshop: Any, published: Path) -> None:

@@ -42,10 +42,9 @@ class Keyring:
         """
         try:
             read = read_message(in_memory(message))
-            certificate = signer(read.signed)
+            verify_sender(read.signed, read.digest, signer(read.signed))
             opener = self._openers.get(read.envelope.recipient.key_id) or next(iter(self._openers.values()))
             opener.check(read.envelope)
-            verify_sender(read.signed, read.digest, certificate)
             if read.compressed != compressed:
                 message_text = "the message is not nested as its Content-Type says"
                 raise HttpRefusal(422, "delivery.layers", message_text, hint="name compressedData where it is there")

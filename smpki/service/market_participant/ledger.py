@@ -89,7 +89,7 @@ class Ledger:
         :raises SmpkiError: none was taken
         """
         with self._store.work() as work:
-            known = dict(work.digests([entry.key for entry in entries]))
+            known = dict(work.digests([entry.id for entry in entries]))
             outcomes: list[Outcome] = []
             new: list[Entry] = []
             for entry in entries:

@@ -18,5 +18,5 @@ delivery = Table(
     Column("file", Integer, nullable=False),
     Column("from_octet", RowNumber, nullable=False),
     Column("to_octet", RowNumber, nullable=False),
-    UniqueConstraint("gateway", "id", name="uq_delivery"),
+    UniqueConstraint("id", "gateway", name="uq_delivery"),
 )

@@ -22,5 +22,5 @@ def upgrade() -> None:
         sa.Column("file", sa.Integer, nullable=False),
         sa.Column("from_octet", RowNumber, nullable=False),
         sa.Column("to_octet", RowNumber, nullable=False),
-        sa.UniqueConstraint("gateway", "id", name="uq_delivery"),
+        sa.UniqueConstraint("id", "gateway", name="uq_delivery"),
     )

@@ -214,13 +214,13 @@ class Courier:
         """
         now = self._pace.shown()
         with self._store.view() as view:
-            kept = sealing.kept(view, self._name)
+            kept = sealing.kept(view, delivery)
         message = self._reporting.sealer.seal(delivery, profile, kept, now)
         times = self._reporting.times
         pause = self._pace.pause(delivery.attempts + 1, times.report_retry_seconds, times.report_longest_retry_seconds)
         with self._store.work() as work:
             work.outbox.attempted(delivery.id, now=now, next_attempt_at=now + timedelta(seconds=pause))
-            sealing.keep(work, self._name, message)
+            sealing.keep(work, delivery, message)
         try:
             answer = await caller.post(path, sealing.octets_of(message), sealing.content_type(profile))
         except NoAnswer as error:
@@ -243,7 +243,7 @@ class Courier:
                 work.outbox.refuse(delivery.id, status=status, now=now)
                 text = f"{self._name} refuses the delivery {delivery.id} with the status {status}; it is kept"
                 done = Happening("delivery.refused", text, "W", "failure")
-            sealing.let_go(work, self._name)
+            sealing.let_go(work, delivery)
             self._journal.write_in(work, done)
         return True
 

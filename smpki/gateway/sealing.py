@@ -47,10 +47,8 @@ class Sealer:
         _check_dates(own, now, "own", "the gateway's SIG certificate")
         _check_dates(profile.enc, now, "recipient", f"the ENC certificate of {profile.name}")
         circumstances = _circumstances(profile, own)
-        if kept is not None:
-            former = json.loads(kept)
-            if (former["id"], former["circumstances"]) == (delivery.id, circumstances):
-                return kept
+        if kept is not None and json.loads(kept)["circumstances"] == circumstances:
+            return kept
         message = protect(
             delivery.document,
             sender_certificate=own,
@@ -61,7 +59,7 @@ class Sealer:
             ),
             randomness=Randomness(self._module.random, self._module.agree_once),
         )
-        return json.dumps({"id": delivery.id, "circumstances": circumstances, "message": b64encode(message).decode()})
+        return json.dumps({"circumstances": circumstances, "message": b64encode(message).decode()})
 
 
 def octets_of(kept: str) -> bytes:
@@ -69,19 +67,19 @@ def octets_of(kept: str) -> bytes:
     return b64decode(json.loads(kept)["message"])
 
 
-def kept(work: Transaction, participant: str) -> str | None:
-    """The message that was sent to a participant last and not answered."""
-    return work.state.get(_name(participant))
+def kept(work: Transaction, delivery: Delivery) -> str | None:
+    """The message with a delivery, if it was sent before."""
+    return work.state.get(_name(delivery))
 
 
-def keep(work: Transaction, participant: str, message: str) -> None:
-    """Keep a message that is going to be sent."""
-    work.state.put(_name(participant), message)
+def keep(work: Transaction, delivery: Delivery, message: str) -> None:
+    """Keep the message with a delivery that is going to be sent."""
+    work.state.put(_name(delivery), message)
 
 
-def let_go(work: Transaction, participant: str) -> None:
-    """It was answered."""
-    work.state.remove(_name(participant))
+def let_go(work: Transaction, delivery: Delivery) -> None:
+    """The delivery was answered."""
+    work.state.remove(_name(delivery))
 
 
 def content_type(profile: CommunicationProfile) -> MediaType:
@@ -95,8 +93,8 @@ def address_of(profile: CommunicationProfile) -> tuple[str, int, str]:
     return parts.hostname or "", parts.port or 0, parts.path
 
 
-def _name(participant: str) -> str:
-    return f"sealed/{participant}"
+def _name(delivery: Delivery) -> str:
+    return f"sealed/{delivery.id}"
 
 
 def _circumstances(profile: CommunicationProfile, own: x509.Certificate) -> str:

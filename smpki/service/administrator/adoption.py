@@ -19,7 +19,7 @@ from smpki.policy.names import DistinguishedName
 from smpki.service.administrator.hand_over_record import is_hand_over, read_hand_over
 from smpki.service.administrator.own import OwnCertificates
 from smpki.service.administrator.store.gateways import RegisteredGateway, Triple
-from smpki.service.administrator.store.store import AdministratorStore, Transaction
+from smpki.service.administrator.store.store import AdministratorStore
 from smpki.trust.question import Question, Revocation, Use
 from smpki.trust.tls_peer import TrustMaterial
 from smpki.trust.validate import validate
@@ -94,6 +94,12 @@ class Adoption:
             ``.old``; ``gwa.hand_over.*``
         :raises TrustError: there is no root
         """
+        digest = sha256(data).hexdigest()
+        with self._store.work() as work:
+            if (known := work.gateways.by_record(digest)) is not None:
+                if wake_up:
+                    work.gateways.set_wake_up(known.id, wake_up)
+                return Adopted(known.id, "known", known.sender)
         arrival = self._taken_over(data, where) if is_hand_over(data) else self._delivered(data, where)
         if arrival.sender not in self._accept_from:
             message, hint = f"{arrival.sender} may not deliver gateways here", "let them: accept_from"
@@ -101,36 +107,27 @@ class Adoption:
         if arrival.administrator != self._own.name:
             message = f"the gateway is for {arrival.administrator}, and this is {self._own.name}"
             raise _refused("addressee", message, where, "send the record to whom it is for")
-        digest = sha256(data).hexdigest()
-        with self._store.work() as work:
-            state = self._register(work, arrival, data, digest, where, wake_up)
+        self._register(arrival, data, digest, where, wake_up)
         warning = ""
         if arrival.known_tls not in (None, self._own.tls):
             warning = "the gateway was given another TLS certificate of ours, and won't accept this one"
-        return Adopted(arrival.gateway, state, arrival.sender, warning)
+        return Adopted(arrival.gateway, "adopted", arrival.sender, warning)
 
-    def _register(
-        self, work: Transaction, arrival: _Arrival, data: bytes, digest: str, where: str, wake_up: str | None
-    ) -> Literal["adopted", "known"]:
-        known = work.gateways.find(arrival.gateway)
-        if known is not None and known.digest == digest:
-            if wake_up:
-                work.gateways.set_wake_up(arrival.gateway, wake_up)
-            return "known"
-        if known is not None:
-            self._check_return(known, arrival, where)
+    def _register(self, arrival: _Arrival, data: bytes, digest: str, where: str, wake_up: str | None) -> None:
         now = self._clock()
-        work.gateways.put(
-            arrival.gateway,
-            arrival.certificates,
-            sender=arrival.sender,
-            record=data,
-            digest=digest,
-            wake_up=wake_up,
-            now=now,
-        )
-        work.journal.happened("gwa.adopt", f"adopted from {arrival.sender}", now=now, gateway=arrival.gateway)
-        return "adopted"
+        with self._store.work() as work:
+            if (known := work.gateways.find(arrival.gateway)) is not None:
+                self._check_return(known, arrival, where)
+            work.gateways.put(
+                arrival.gateway,
+                arrival.certificates,
+                sender=arrival.sender,
+                record=data,
+                digest=digest,
+                wake_up=wake_up,
+                now=now,
+            )
+            work.journal.happened("gwa.adopt", f"adopted from {arrival.sender}", now=now, gateway=arrival.gateway)
 
     def _check_return(self, known: RegisteredGateway, arrival: _Arrival, where: str) -> None:
         """A gateway that was handed over may come back, by a record that was made since."""

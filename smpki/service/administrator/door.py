@@ -54,7 +54,8 @@ class Door:
         peer = self.peer(chain[0])
         gateway = peer.gateway if peer else None
         try:
-            self._vouched(chain)
+            # what the CA sent along with a certificate is known here, whatever CA a gateway sends
+            self._vouched((*chain, *peer.chain) if peer else chain)
             self._admit(peer)
         except PeerRefused as refused:
             if peer is not None or self._notes.take():

@@ -1,8 +1,9 @@
 """Hand a gateway over to another administrator.
 
-``export, tell, notify, gone``. First there is a signed record for the new administrator to adopt the gateway by; then
-the gateway is told, which tries the new administrator and comes back when it can't reach them; then the CA is. Who has
-not adopted the gateway yet gets it a little later: it is told again whenever it comes back.
+``export, tell, gone, notify``. First there is a signed record for the new administrator to adopt the gateway by; then
+the gateway is told, which tries the new administrator and comes back when it can't reach them; it is told again then,
+for they may not have adopted it yet. When it has stayed away the CA is told. So whatever happens, the gateway is in the
+charge of the administrator whom it talks to.
 """
 
 from base64 import b64decode, b64encode
@@ -37,20 +38,7 @@ async def _tell(work: Work) -> Advance:
     """Tell the gateway, which leaves with that."""
     await work.management.put(api.ADMINISTRATOR, _recipient(work))
     work.connection.end()
-    told_at = work.office.pace.now().isoformat()
-    if work.gateway.current.kind is not CertificateType.SMGW_W:  # the CA knows no administrator of a quality seal
-        return Advance({"told_at": told_at}, to="gone")
-    if "request" in work.job.data:
-        return Advance({"told_at": told_at}, to="notify")
-    names = [work.gateway.common_name]
-    request = device_admin(names, _recipient(work).name, work.office.signer, work.office.pace.now())
-    return Advance({"told_at": told_at, "request": b64encode(request).decode()})
-
-
-async def _notify(work: Work) -> Advance:
-    """Tell the CA (UpdateDeviceAdmin), which acts once on the same octets."""
-    await work.office.authority.process(b64decode(work.job.data["request"]))
-    return Advance()
+    return Advance({"told_at": work.office.pace.now().isoformat()})
 
 
 async def _gone(work: Work) -> Advance | Wait:
@@ -63,6 +51,17 @@ async def _gone(work: Work) -> Advance | Wait:
     until = told_at + timedelta(seconds=work.office.hand_over_seconds)
     if work.office.pace.now() < until:
         return Wait(until)
+    if work.gateway.current.kind is not CertificateType.SMGW_W:  # the CA knows no administrator of a quality seal
+        return Advance()
+    gateways, signer = [work.gateway.common_name], work.office.signer
+    request = device_admin(gateways, _recipient(work).name, signer, work.office.pace.now())
+    return Advance({"request": b64encode(request).decode()})
+
+
+async def _notify(work: Work) -> Advance:
+    """Tell the CA (UpdateDeviceAdmin), which acts once on the same octets."""
+    if request := work.job.data.get("request"):
+        await work.office.authority.process(b64decode(request))
     return Advance(also=lambda to: to.gateways.set_state(work.gateway.id, "handed-over"))
 
 
@@ -70,8 +69,8 @@ HAND_OVER = Plan(
     (
         Step("export", _export, connected=False),
         Step("tell", _tell),
-        Step("notify", _notify, connected=False),
         Step("gone", _gone, connected=False),
+        Step("notify", _notify, connected=False),
     )
 )
 

@@ -48,7 +48,7 @@ async def _issue(work: Work) -> Advance:
     with work.office.store.view() as view:
         authorised = view.packages.get(work.job.data["package"])
     if authorised is None:
-        raise GatewayError("gwa.package.gone", "the package is not in the database any more", where="package")
+        raise _refused("gone", "the package is not in the database any more", "order another job")
     triple = await _granted(work, authorised)
     keys = [key_id(one.public_key()) for one in triple.certificates]
     if keys != work.job.data["keys"] or _common_name(triple) != work.gateway.common_name:
@@ -109,7 +109,7 @@ _STEPS = (
     Step("issue", _issue, connected=False),
     Step("install", _install),
     Step("activate", _activate),
-    Step("switch", _switch),
+    Step("switch", _switch, comes=True),
     Step("retire", _retire),
 )
 
@@ -176,7 +176,9 @@ async def _granted(work: Work, authorised: bytes) -> Triple:
 
 def _upcoming(work: Work) -> Triple:
     if work.gateway.next is None:
-        raise GatewayError("gwa.keys.gone", "no next certificates of the gateway are known", where=work.gateway.id.dns)
+        hint = "order another job"
+        message = "no next certificates of the gateway are known"
+        raise GatewayError("gwa.keys.gone", message, where=work.gateway.id.dns, hint=hint)
     return work.gateway.next
 
 

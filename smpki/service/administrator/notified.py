@@ -9,7 +9,6 @@ from smpki.gateway.rest import missing
 from smpki.policy.device_id import DeviceId
 from smpki.policy.text import visible
 from smpki.service.administrator.chronicle import Chronicle
-from smpki.service.administrator.door import Door
 from smpki.service.administrator.pace import Pace
 from smpki.service.administrator.store.store import AdministratorStore
 
@@ -27,14 +26,13 @@ class Reception:
     def __init__(
         self,
         store: AdministratorStore,
-        door: Door,
         chronicle: Chronicle,
         *,
         pace: Pace,
         rate: int,
         keep: int,
     ) -> None:
-        self._store, self._door, self._chronicle = store, door, chronicle
+        self._store, self._chronicle = store, chronicle
         self._pace, self._rate, self._keep = pace, rate, keep
         self._rates: dict[DeviceId, RateLimit] = {}
 
@@ -51,18 +49,24 @@ class Reception:
             raise HttpRefusal(
                 405, "http.method", f"{request.method} is not for this", hint=hint, fields={"allow": "POST"}
             )
-        peer = self._door.peer(request.peer[0]) if request.peer else None
-        if peer is None or peer.state != "active":  # it may have changed since the handshake
-            raise HttpRefusal(403, "gwa.notify.sender", "this gateway is not let in", hint="see its administrator")
-        self._limit(peer.gateway)
-        told = request.json(Notification)
-        told = told.model_copy(update={"text": visible(told.text)[:_LONGEST], "event": visible(told.event)[:100]})
         try:
+            gateway = self._sender(request)
+            self._limit(gateway)
+            told = request.json(Notification)
+            told = told.model_copy(update={"text": visible(told.text)[:_LONGEST], "event": visible(told.event)[:100]})
             with self._store.work() as work:
-                is_new = work.journal.notified(peer.gateway, told, now=self._pace.now(), keep=self._keep)
+                is_new = work.journal.notified(gateway, told, now=self._pace.now(), keep=self._keep)
         except StoreError as error:
             raise HttpRefusal(503, error.code, error.message, hint="try again later") from None
         return Response(201 if is_new else 204)
+
+    def _sender(self, request: Request) -> DeviceId:
+        """Who tells it, if it is let in: that may have changed since the handshake."""
+        with self._store.view() as view:
+            peer = view.gateways.peer(request.peer[0]) if request.peer else None
+        if peer is None or peer.state != "active":
+            raise HttpRefusal(403, "gwa.notify.sender", "this gateway is not let in", hint="see its administrator")
+        return peer.gateway
 
     def _limit(self, gateway: DeviceId) -> None:
         """Enough of one gateway for now."""

@@ -73,7 +73,8 @@ class Orders:
         :raises GatewayError: as :meth:`order`; ``gwa.hand_over.self``
         """
         if to.name == self._name:
-            raise GatewayError("gwa.hand_over.self", "the gateway is with this administrator", where="to")
+            hint = "name the one who is to get it"
+            raise GatewayError("gwa.hand_over.self", "the gateway is with this administrator", where="to", hint=hint)
         return self.order(gateway, "hand-over", {"to": to.to_json().decode()})
 
     def _check(self, work: Transaction, gateway: RegisteredGateway, kind: str) -> None:

@@ -119,11 +119,13 @@ class Step:
 
     :param take: does it
     :param connected: it needs the gateway's connection, which is waited for, and the gateway woken
+    :param comes: the gateway is about to connect by itself, and is woken only if it does not for a while
     """
 
     name: str
     take: Callable[[Work], Awaitable[Advance | Wait]]
     connected: bool = True
+    comes: bool = False
 
 
 @dataclass(frozen=True)

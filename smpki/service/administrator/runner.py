@@ -30,11 +30,13 @@ from smpki.service.administrator.waking import Waker
 
 _REFUSALS = (GatewayError, RequestError, IssuingError, RevocationError, PolicyError, TrustError)
 """What would be the same the next time."""
-_IN_PROGRESS = ("issuing.subject.in_progress", "issuing.package.in_progress")
-"""With these exceptions."""
+_PASSING = ("issuing.subject.in_progress", "issuing.package.in_progress", "request.authorisation.administrator")
+"""With these exceptions: the former administrator tells the CA a little later than the gateway."""
 
 _Place = tuple[DeviceId, Lane]
 
+_ROUNDS = "rounds"
+"""How often a job had to go back to an earlier step; kept with what its steps have found."""
 _LOOK = 0.5
 """Seconds between looks for new orders, which other processes write."""
 
@@ -133,7 +135,8 @@ class Runner:
         except SmpkiError as error:
             return self._failed(job, error)
         except Exception:
-            log.exception("job %d: the step %s failed", job.number, job.step)
+            if job.attempts == 0:
+                log.exception("job %d: the step %s failed", job.number, job.step)
             hint = "see its log"
             return self._failed(job, SmpkiError("gwa.internal", "an error of the program", where=job.step, hint=hint))
         if isinstance(outcome, Advance):
@@ -153,7 +156,7 @@ class Runner:
 
     async def _awaited(self, job: Job, step: Step) -> Session:
         """Wake the gateway, and wait until it is connected."""
-        waking = asyncio.create_task(self._waker.keep_waking(job.gateway))
+        waking = asyncio.create_task(self._waker.keep_waking(job.gateway, at_once=not step.comes))
         try:
             while True:
                 self._gateway(job, step)
@@ -211,11 +214,14 @@ class Runner:
                 return work.jobs.fail(job.number, error, now=now)
         text = f"the job {job.number} ({job.kind}) is held up at the step {job.step}"
         self._chronicle.trouble(("job", job.number), error, text, job.gateway)
-        pause = timedelta(seconds=min(self._retry * 2 ** min(job.attempts, 30), self._longest))
-        to = error.to if isinstance(error, TryAgain) else None
+        back = error.to if isinstance(error, TryAgain) else None
+        rounds = job.data.get(_ROUNDS, 0) + (back is not None)
+        doubled = self._retry * 2 ** min(max(job.attempts, rounds - 1), 30)
+        due_at = now + timedelta(seconds=min(doubled, self._longest))
+        data = {**job.data, _ROUNDS: rounds}
         with self._store.work() as work:
-            return work.jobs.postpone(job.number, error, now + pause, step=to or job.step)
+            return work.jobs.postpone(job.number, error, due_at, step=back or job.step, data=data)
 
 
 def _is_final(error: SmpkiError) -> bool:
-    return isinstance(error, _REFUSALS) and not isinstance(error, NoAnswer) and error.code not in _IN_PROGRESS
+    return isinstance(error, _REFUSALS) and not isinstance(error, NoAnswer) and error.code not in _PASSING

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -55,12 +55,11 @@ class Running:
     """An administrator at work.
 
     :param places: where gateways connect to, with the real ports
-    :param look: there are new orders; without that they are seen a little later
+    :param look: to be called when there are new orders; without that they are seen a little later
     """
 
     places: Places
     look: Callable[[], None]
-    sessions: Sessions
 
 
 class AdministratorServer:
@@ -101,15 +100,15 @@ class AdministratorServer:
             linger_seconds=times.linger_seconds,
         )
         self._reception = Reception(
-            store, self._door, chronicle, pace=pace, rate=limits.notifications, keep=limits.notifications_kept
+            store, chronicle, pace=pace, rate=limits.notifications, keep=limits.notifications_kept
         )
         self._orders = Orders(store, own.certificates.name, clock=pace.now, within=timedelta(seconds=times.job_seconds))
         self._servers: list[Server] = []
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Running]:
-        """Serve gateways and do jobs as long as the context lasts; what is not done then is taken up the next time.
+    async def run(self, stop: asyncio.Event, ready: Callable[[Running], None] = lambda _: None) -> None:
+        """Serve gateways and do jobs until told to stop; what is not done then is taken up the next time.
 
+        :param ready: called when all ports are open
         :raises TlsError: ``tls.transport.listen``
         """
         async with AsyncExitStack() as stack:
@@ -117,14 +116,15 @@ class AdministratorServer:
             runner = self._runner(places)
             watch = self._watch(runner.look)
             self._sessions.arrived = lambda session: self._arrived(session, runner)
+            self._chronicle.write("gwa.start", f"{self._own.certificates.name} starts")
             async with asyncio.TaskGroup() as group:
                 every = float(self._configuration.times.look_seconds)
                 tasks = [group.create_task(runner.run()), group.create_task(watch.run(every))]
-                try:
-                    yield Running(places, runner.look, self._sessions)
-                finally:
-                    for task in tasks:
-                        task.cancel()
+                ready(Running(places, runner.look))
+                await stop.wait()
+                for task in tasks:
+                    task.cancel()
+        self._chronicle.write("gwa.stop", f"{self._own.certificates.name} stops")
 
     async def _open(self, stack: AsyncExitStack) -> Places:
         """Listen; the servers end with the stack."""

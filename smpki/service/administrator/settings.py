@@ -17,13 +17,10 @@ PROFILES: dict[str, type[Profile]] = {
 
 async def _put(work: Work) -> Advance:
     """Set the profiles one after the other, in the order in which they were given."""
-    for profile in work.job.arguments["profiles"]:
-        folder, body = profile["folder"], profile["body"]
-        model = PROFILES[folder].model_validate_json(body)
-        await work.management.put(f"{folder}{profile['id']}", model)
-    return Advance(
-        result={"set": [f"{profile['folder']}{profile['id']}" for profile in work.job.arguments["profiles"]]}
-    )
+    profiles = work.job.arguments["profiles"]
+    for one in profiles:
+        await work.management.put(one["path"], PROFILES[one["folder"]].model_validate_json(one["body"]))
+    return Advance(result={"set": [one["path"] for one in profiles]})
 
 
 async def _connect(work: Work) -> Advance:

@@ -39,9 +39,14 @@ class Waker:
         self._store, self._chronicle, self._key, self._pace = store, chronicle, key, pace
         self._first, self._longest, self._send = first, longest, send
 
-    async def keep_waking(self, gateway: DeviceId) -> None:
-        """Wake a gateway until cancelled. One without an address is waited for: it comes on its own schedule."""
+    async def keep_waking(self, gateway: DeviceId, *, at_once: bool = True) -> None:
+        """Wake a gateway until cancelled. One without an address is waited for: it comes on its own schedule.
+
+        :param at_once: or after a first pause
+        """
         pause = self._first
+        if not at_once:
+            await self._pace.sleep(pause)
         while True:
             try:
                 await self._wake(gateway)

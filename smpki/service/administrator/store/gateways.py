@@ -65,6 +65,7 @@ class RegisteredGateway:
 
     :param sender: CN of who delivered it or handed it over
     :param record: that party's signed record
+    :param digest: its SHA-256, hexadecimal
     :param wake_up: ``host:port`` for wake-ups; ``None``: unknown
     :param seen_at: when it was last connected on MANAGEMENT
     :param status: what it said of itself then, JSON
@@ -91,11 +92,15 @@ class RegisteredGateway:
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
-    """Whose TLS certificate it is."""
+    """Whose TLS certificate it is.
+
+    :param chain: the CAs above it, from the root down
+    """
 
     gateway: DeviceId
     state: State
     standing: Standing
+    chain: tuple[x509.Certificate, ...]
 
 
 class Gateways:
@@ -119,6 +124,14 @@ class Gateways:
             raise GatewayError("gwa.gateway.unknown", "there is no such gateway here", where=id.dns, hint=hint)
         return found
 
+    def by_record(self, digest: str) -> RegisteredGateway | None:
+        """The gateway that was adopted by this very record, or None.
+
+        :param digest: SHA-256 of the record, hexadecimal
+        """
+        row = self._connection.execute(select(gateway).where(gateway.c.digest == digest)).mappings().one_or_none()
+        return None if row is None else self._gateway(row)
+
     def page(self, *, after: str = "", limit: int = 1000) -> tuple[RegisteredGateway, ...]:
         """Gateways in the order of their ids.
 
@@ -130,7 +143,7 @@ class Gateways:
     def peer(self, tls: x509.Certificate) -> KnownPeer | None:
         """Whose current or next TLS certificate this very one is, or None."""
         query = (
-            select(gateway.c.id, gateway.c.state, triple.c.standing, certificate.c.der)
+            select(gateway.c.id, gateway.c.state, triple.c.standing, triple.c.chain, certificate.c.der)
             .join(triple, triple.c.gateway == gateway.c.id)
             .join(certificate, certificate.c.triple == triple.c.number)
             .where(certificate.c.fingerprint == fingerprint(tls), certificate.c.purpose == "tls", _COUNTS)
@@ -138,7 +151,7 @@ class Gateways:
         row = self._connection.execute(query).one_or_none()
         if row is None or row.der != tls.public_bytes(Encoding.DER):
             return None
-        return KnownPeer(DeviceId.parse(row.id), row.state, row.standing)
+        return KnownPeer(DeviceId.parse(row.id), row.state, row.standing, _loaded(row.chain))
 
     def certified_keys(self, key_ids: Collection[str]) -> frozenset[str]:
         """Which of these keys a certificate of the registry is for, former ones included."""

@@ -94,7 +94,7 @@ class Jobs:
         """
         found = self._several(job.c.number == number)
         if not found:
-            raise GatewayError("gwa.job.unknown", "there is no such job", where=str(number))
+            raise GatewayError("gwa.job.unknown", "there is no such job", where=str(number), hint="see smpki gwa show")
         return found[0]
 
     def open(self) -> Sequence[Job]:
@@ -116,10 +116,10 @@ class Jobs:
         """A step was taken; this one comes next."""
         return self._change(number, step=step, data=json.dumps(data), attempts=0, due_at=now, error=None)
 
-    def postpone(self, number: int, error: SmpkiError, due_at: datetime, *, step: str) -> Job:
+    def postpone(self, number: int, error: SmpkiError, due_at: datetime, *, step: str, data: Mapping[str, Any]) -> Job:
         """A step failed; this one is tried then."""
-        told = json.dumps(error.as_dict())
-        return self._change(number, step=step, attempts=job.c.attempts + 1, error=told, due_at=due_at)
+        values = {"step": step, "data": json.dumps(data), "error": json.dumps(error.as_dict()), "due_at": due_at}
+        return self._change(number, attempts=job.c.attempts + 1, **values)
 
     def note(self, number: int, result: Mapping[str, Any]) -> Job:
         """A result that is there before the job is done."""
@@ -138,7 +138,7 @@ class Jobs:
         change = update(job).where(job.c.number == number, job.c.state == "open").values(**values).returning(job)
         row = self._connection.execute(change).mappings().one_or_none()
         if row is None:
-            raise GatewayError("gwa.job.over", "the job is over", where=str(number))
+            raise GatewayError("gwa.job.over", "the job is over", where=str(number), hint="order another one")
         return _job(row)
 
     def _several(self, *wanted: ColumnElement[bool]) -> Sequence[Job]:

@@ -26,7 +26,7 @@ gateway = Table(
     Column("state", String, nullable=False),
     Column("sender", String, nullable=False),
     Column("record", LargeBinary, nullable=False),
-    Column("digest", String, nullable=False),
+    Column("digest", String, nullable=False, unique=True),
     Column("wake_up", String),
     Column("adopted_at", UtcTime, nullable=False),
     Column("seen_at", UtcTime),

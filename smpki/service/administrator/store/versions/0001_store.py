@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String, nullable=False),
         sa.Column("sender", sa.String, nullable=False),
         sa.Column("record", sa.LargeBinary, nullable=False),
-        sa.Column("digest", sa.String, nullable=False),
+        sa.Column("digest", sa.String, nullable=False, unique=True),
         sa.Column("wake_up", sa.String),
         sa.Column("adopted_at", UtcTime, nullable=False),
         sa.Column("seen_at", UtcTime),

@@ -18,11 +18,11 @@ TABLE: Mapping[str, ReturnCode] = MappingProxyType(
         # the SOAP message
         "soap.message": ReturnCode.FAILURE_SYNTAX,
         # the service: who asks, and what the protocol's state does not allow
-        "service": ReturnCode.FAILURE_OTHER_ERROR,
         "service.unauthorised": ReturnCode.FAILURE_UNAUTHORIZED_REQUEST,
         "service.synchronous": ReturnCode.FAILURE_SYNCHRONOUS_PROCESSING_NOT_POSSIBLE,
         "service.message_id.unknown": ReturnCode.FAILURE_MESSAGE_ID_UNKNOWN,
         "service.certificate.unavailable": ReturnCode.FAILURE_CERT_NOT_AVAILABLE,
+        "service.message_id.used": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
         "service.not_accepted": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
         # what a request is: encoding, structure, names, extensions
         "request": ReturnCode.FAILURE_INCORRECT_REQUEST,
@@ -60,12 +60,16 @@ TABLE: Mapping[str, ReturnCode] = MappingProxyType(
         "revocation": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
         "revocation.reason.not_allowed": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
         "store.serial": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
-        # it may be granted later: somebody else is faster, or the CA itself has to be renewed first
+        # it may be granted later: somebody else is faster, the CA itself has to be renewed first, the service ends
         "issuing.issuer": ReturnCode.FAILURE_OTHER_ERROR,
         "issuing.package.in_progress": ReturnCode.FAILURE_OTHER_ERROR,
         "issuing.subject.in_progress": ReturnCode.FAILURE_OTHER_ERROR,
         "policy.validity": ReturnCode.FAILURE_OTHER_ERROR,
-        # everything else is ours: token, database, audit, what nobody expected
+        "service.ending": ReturnCode.FAILURE_OTHER_ERROR,
+        # everything else is our own affair: token, database, audit, what nobody expected
+        "issuing.conflict": ReturnCode.FAILURE_INTERNAL_ERROR,
+        "issuing.permit": ReturnCode.FAILURE_INTERNAL_ERROR,
+        "issuing.serial": ReturnCode.FAILURE_INTERNAL_ERROR,
         "": ReturnCode.FAILURE_INTERNAL_ERROR,
     }
 )
@@ -128,7 +132,9 @@ def status_codes() -> frozenset[ReturnCode]:
 
 
 def _meaning(error: Exception, operation: Operation) -> ReturnCode:
-    return _look_up(error.code if isinstance(error, SmpkiError) else "", EXCEPTIONS.get(operation, {}), TABLE)
+    if not isinstance(error, SmpkiError):
+        return ReturnCode.FAILURE_INTERNAL_ERROR
+    return _look_up(error.code, EXCEPTIONS.get(operation, {}), TABLE)
 
 
 def _look_up(code: str, *tables: Mapping[str, ReturnCode]) -> ReturnCode:

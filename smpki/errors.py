@@ -92,6 +92,10 @@ class GatewayError(SmpkiError):
     """What a gateway or its partner refuses: a message, a wake-up, a telegram, a slot of the security module."""
 
 
+class ServiceError(SmpkiError):
+    """What the web service of a CA refuses: who asks, for what, and in which state of the protocol."""
+
+
 class RevocationError(SmpkiError):
     """The CA refuses to revoke, suspend or resume."""
 

@@ -255,6 +255,7 @@ class Issuing(Strict):
     generation_outside_window: Sourced[tuple[EnvironmentName, ...]]
     proof_hashes: Sourced[tuple[HashName, ...]]
     unauthorised_gateway_package: Sourced[Literal["override", "refuse"]]
+    manual_approval: Sourced[tuple[CertificateType, ...]]
 
 
 class CrlRules(Strict):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, Update, bindparam, insert, select, update
 
@@ -32,6 +33,8 @@ from smpki.ca.store.revocations import (
 from smpki.ca.store.tables import certificate, intent, participant, request
 from smpki.db.engine import reading, writing
 from smpki.errors import StoreError
+
+T = TypeVar("T")
 
 _AT_ONCE = 500
 
@@ -93,6 +96,13 @@ class Store(Lists):
     def crls(self) -> Crls:
         """The CRLs."""
         return Crls(self._engine, self._chain, self._owner)
+
+    def beside(self, make: Callable[[Engine, AuditChain], T]) -> T:
+        """What another room remembers in the same database, with the same audit chain.
+
+        :param make: makes it of the database and the chain
+        """
+        return make(self._engine, self._chain)
 
     def record_intents(self, intents: Sequence[Intent], check: Callable[[StoreView], None] | None = None) -> None:
         """Write down what will be signed. Only when this has returned may the token be asked.

@@ -1,0 +1,1 @@
+"""What the web service remembers, in the PKI's database."""

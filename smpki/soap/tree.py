@@ -130,7 +130,7 @@ def _decoded(octets: bytes) -> str:
 
 
 _INSTRUCTION = "there is a processing instruction"
-_SMALLER = "one request package, also one with many certificates, takes a fraction of that"
+_SMALLER = "a request package takes about 5,000 octets; many revocations go in several requests"
 _PLAIN = "send plain XML 1.0 in UTF-8: no DTD, no processing instructions (SOAP 1.1 section 3)"
 
 

@@ -13,7 +13,6 @@ from smpki.requests.signature import Layer
 SOURCES = Path(errors.__file__).parent
 KINDS = {name for name, value in vars(errors).items() if isinstance(value, type)}
 
-
 TABLES = ("conflicts.py", "failures.py")
 """Modules that keep codes in tables."""
 

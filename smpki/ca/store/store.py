@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, Update, bindparam, insert, select, up
 from smpki.ca.store.audit import AuditChain, lock_writers
 from smpki.ca.store.conflicts import find_conflict
 from smpki.ca.store.crls import Crls
+from smpki.ca.store.holdings import Holdings
 from smpki.ca.store.lists import IS_OPEN, Lists, open_intent
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.records import (
@@ -96,6 +97,11 @@ class Store(Lists):
     def crls(self) -> Crls:
         """The CRLs."""
         return Crls(self._engine, self._chain, self._owner)
+
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What holders hold, for a directory."""
+        return Holdings(self._engine)
 
     def beside(self, make: Callable[[Engine, AuditChain], T]) -> T:
         """What another room remembers in the same database, with the same audit chain.

@@ -38,7 +38,7 @@ _VERSIONS = {Version.TLS12: 0x0303, Version.TLS13: 0x0304}
 def http_protocol(
     application: Application, *, idle: float = 3600.0, patience: float = 60.0, head_limit: int = 16640
 ) -> Callable[[], asyncio.Protocol]:
-    """A factory of protocols that serve the application over the TLS connections they get.
+    """A factory of protocols that serve the application over the connections they get: TLS, or plain ones.
 
     Answers have no fields but the application's (REQ.Webservice.HttpServer.160 wants no needless ones). Requests that
     never reach the application get an answer without a body, and the connection is closed.
@@ -157,8 +157,9 @@ class _HttpOverTls(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        extensions = _extensions(transport.get_extra_info("tls"))
-        self._peer_name = extensions["tls"]["client_cert_name"] or "nobody known"
+        connection = transport.get_extra_info("tls")
+        extensions: dict[str, Any] = _extensions(connection) if connection else {_PEER: ()}
+        self._peer_name = extensions.get("tls", {}).get("client_cert_name") or "nobody known"
         application = self.app
 
         async def with_extensions(scope: Any, receive: Any, send: Any) -> None:

@@ -33,3 +33,15 @@ def test_gateway(tmp_path: Path) -> None:
     ratios = json.loads(done.stdout)["ratios"]
     assert ratios.keys() >= {"cms_of_limit", "cms_bulk", "tls_handshake"}
     assert all(0.2 < ratio < 3 for ratio in ratios.values())
+
+
+@pytest.mark.slow
+def test_delivery(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "delivery.py"), "--quick", "--json", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    sizes = result["readings_per_second"]
+    assert result["ratios"].keys() == {f"{way}_of_cms_{size}" for way in ("whole", "server") for size in sizes}
+    assert all(0.02 < ratio < 3 for ratio in result["ratios"].values())
+    assert list(tmp_path.iterdir()) == []

@@ -5,15 +5,22 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smpki.errors import StoreError
+from smpki.gateway.api import Delivery
 from smpki.gateway.content_coding import compress
 from smpki.gateway.content_suite import CBC_CMAC, GCM
 from smpki.gateway.media_type import cms as cms_type
+from smpki.gateway.readings import HIGHEST, LOWEST, Obis, Reading
+from smpki.policy.device_id import DeviceId
+from smpki.service.market_participant.content import lines_of, read_delivery
 from smpki.service.market_participant.store.deliveries import Deliveries
 
 World = Any
@@ -317,3 +324,32 @@ def test_nothing_is_acknowledged_while_the_database_is_full(
     answers = world.run(main())
     assert codes(answers) == [(503, "store.full"), (503, "store.full"), (204, ""), (204, "")]
     assert world.lines() == world.taken(*reversed(deliveries))
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64)
+READINGS = st.builds(
+    Reading,
+    meter=st.builds(DeviceId, st.integers(0, 15), st.just("EMH"), st.integers(0, 254), st.integers(0, 99_999_999)),
+    obis=st.builds(Obis, st.binary(min_size=6, max_size=6)),
+    captured_at=st.datetimes(timezones=st.just(UTC)),
+    value=st.integers(LOWEST, HIGHEST),
+    scaler=st.integers(-128, 127),
+    unit=st.integers(0, 255),
+    status=st.integers(0, 2**64 - 1),
+)
+
+
+@given(name=NAMES, readings=st.lists(READINGS, min_size=1, max_size=5))
+def test_lines_hold_just_what_was_delivered(name: str, readings: list[Reading]) -> None:
+    gateway = DeviceId.parse("EABC0012345678")
+    delivery = Delivery(
+        delivery_id=name,
+        gateway=gateway,
+        recipient="Firma",
+        created_at=datetime(2027, 1, 1, tzinfo=UTC),
+        readings=tuple(readings),
+    )
+    lines = lines_of(read_delivery(delivery.to_json())).split(b"\n")
+    source = {"gateway": gateway.dns, "delivery_id": name}
+    assert [json.loads(line) for line in lines[:-1]] == [source | one.as_json() for one in readings]
+    assert lines[-1] == b""

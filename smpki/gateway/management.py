@@ -127,8 +127,8 @@ class Management:
     async def _answer(self, call: "_Call", scope: Scope, receive: Receive, send: Send) -> None:
         call.was_heard = True
         if call.is_trial:
-            call.is_trial = False
             self._confirm(call)
+            call.is_trial = False
         await self._application(scope, receive, send)
 
     def _confirm(self, call: "_Call") -> None:

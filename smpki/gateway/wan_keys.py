@@ -42,13 +42,13 @@ class WanKeys:
     def __init__(self, module: SecurityModule, store: GatewayStore, gateway: DeviceId) -> None:
         self._module, self._store = module, store
         self._holder = f"{gateway}.SMGW"
-        if self.state == "trial" and module.state(Slot.WAN_TLS_NEXT) is SlotState.EMPTY:
-            self._note("confirmed")  # the process ended right after they became current
 
     @property
     def state(self) -> State:
         """Whether new keys are being tried, or are current while the former ones are kept."""
         state: State = self._noted()["state"]
+        if state == "trial" and self._module.state(Slot.WAN_TLS_NEXT) is SlotState.EMPTY:
+            return "confirmed"  # they became current, and that could not be noted any more
         return state
 
     @property

@@ -9,7 +9,7 @@ import json
 from base64 import b64encode
 from dataclasses import dataclass
 from json.decoder import JSONDecoder
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -88,7 +88,7 @@ class DeliveryRecord(_Part):
     :param package: SHA-256 of the request package that the certificates were issued for, hexadecimal
     """
 
-    version: Literal[1]
+    version: Annotated[int, Field(ge=1, le=1)]
     gateway: Gateway
     certificates: Triple
     chain: Chain

@@ -82,11 +82,11 @@ class _Run:
                 self._in_the_making += 1
                 yield from self._reported(device, partial(self._begin, device))
             self._order()
-            if len(self._drafted) >= self._room // 4 or not self._under_way:
-                yield from self._deliver()
-            if not self._under_way:
+            if not self._under_way and not self._drafted:
                 self._office.settle()
                 return
+            if len(self._drafted) >= self._room // 4 or not self._under_way:
+                yield from self._deliver()
             done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 yield from self._under_way.pop(future)(future)

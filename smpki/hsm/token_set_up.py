@@ -49,6 +49,11 @@ class SetUpProgram:
             self.close()
         return answer
 
+    @property
+    def pid(self) -> int | None:
+        """Of the program; ``None`` while it does not run."""
+        return self._process.pid if self._process else None
+
     def close(self) -> None:
         """End the program; the next order starts it again."""
         if self._process is not None:

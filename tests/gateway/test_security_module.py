@@ -305,6 +305,35 @@ def test_retiring_leaves_nothing_of_former_keys_and_all_else(
     assert states(module) == before
 
 
+def test_missing_keys_are_made_and_no_others(module: SecurityModule) -> None:
+    tls = module.generate(Slot.WAN_TLS_NEXT)
+    module.generate_missing()
+    keys = [module.key(slot).public_key() for slot in NEXT_WAN]
+    assert keys[0] == tls
+    assert {key.curve.name for key in keys} == {"brainpoolP256r1"}
+    module.generate_missing()
+    assert [module.key(slot).public_key() for slot in NEXT_WAN] == keys
+    assert states(module) == dict.fromkeys(NEXT_WAN, SlotState.KEY)
+
+
+def test_a_triple_becomes_current_with_its_certificates(module: SecurityModule, certificate_for: Any) -> None:
+    module.generate_missing()
+    triple = {slot: certificate_for(slot, module.key(slot).public_key()) for slot in NEXT_WAN}
+    module.install(Slot.WAN_SIG_NEXT, triple[Slot.WAN_SIG_NEXT])
+    for slot, code in ((Slot.WAN_TLS_NEXT, "module.certificate.key"), (Slot.WAN_SIG_NEXT, "module.certificate.key")):
+        with refused(code):
+            module.activate(Group.WAN, triple | {slot: certificate_for(slot, FOREIGN.public_key())})
+    own = certificate_for(Slot.WAN_SIG_NEXT, module.key(Slot.WAN_SIG_NEXT).public_key())
+    with refused("module.slot.certified"):
+        module.activate(Group.WAN, triple | {Slot.WAN_SIG_NEXT: own})
+    with refused("module.slot.uncertified"):
+        module.activate(Group.WAN, {Slot.WAN_TLS_NEXT: triple[Slot.WAN_TLS_NEXT]})
+    assert states(module).keys() == set(NEXT_WAN)
+    module.activate(Group.WAN, triple)
+    assert [module.certificate(slot.current) for slot in NEXT_WAN] == list(triple.values())
+    assert states(module).keys() == set(Group.WAN.slots)
+
+
 def test_groups_become_current_apart(module: SecurityModule, fill_next: Any) -> None:
     for group in Group:
         fill_next(module, group)
@@ -654,6 +683,22 @@ def test_the_public_half_that_an_interruption_left_is_swept_away(token: Any) -> 
         assert halves(token, pkcs11.ObjectClass.PUBLIC_KEY) == ["another's", "smgw wan-sig 1"]
         module.generate(Slot.WAN_TLS_NEXT)
         module.sign(Slot.WAN_TLS_NEXT, b"data")
+
+
+def test_a_vault_may_leave_it_to_its_user_when_all_is_on_disk(
+    token: Any, certificate_for: Any, monkeypatch: Any
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(token_vault, "settle", lambda file: written.append(len(token.keys())))
+    vault = TokenVault(token, durable=False)
+    with SecurityModule(vault) as module:
+        module.generate_missing()
+        assert written == []
+        certificates = {slot: certificate_for(slot, module.key(slot).public_key()) for slot in NEXT_WAN}
+        module.activate(Group.WAN, certificates)
+    assert written == [3], "certificates are there before they count"
+    vault.settle()
+    assert written == [3, 3]
 
 
 def test_a_next_key_that_has_no_public_half_is_made_again(token: Any) -> None:

@@ -71,6 +71,18 @@ def test_anchors_are_kept_by_role_until_they_are_removed(vault_home: Any, anchor
             module.remove_anchor(anchors[0])
 
 
+def test_several_are_trusted_at_once_and_none_if_one_is_unfit(
+    module: SecurityModule, anchors: list[TrustAnchor]
+) -> None:
+    with refused("module.anchor.root"):
+        module.add_anchor(*anchors, TrustAnchor(AnchorRole.ROOT, anchors[-1].certificate))
+    assert module.anchors() == ()
+    module.add_anchor(anchors[0])
+    module.add_anchor(*anchors)
+    assert set(module.anchors()) == set(anchors)
+    assert len(module.anchors()) == len(anchors)
+
+
 def test_a_certificate_is_trusted_in_its_role_only(module: SecurityModule, anchors: list[TrustAnchor]) -> None:
     module.add_anchor(anchors[3])
     with refused("module.anchor.missing"):

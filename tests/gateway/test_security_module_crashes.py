@@ -164,6 +164,25 @@ def test_installing_leaves_a_certificate_or_none(scene: Scene, certificate_for: 
     assert outcomes == set(SlotState)
 
 
+def test_with_its_certificates_a_triple_is_current_or_not(scene: Scene, certificate_for: Any) -> None:
+    given: dict[Slot, x509.Certificate] = {}
+
+    def act(module: SecurityModule) -> None:
+        for slot in NEXT:
+            given[slot] = certificate_for(slot, module.generate(slot))
+        module.activate(Group.WAN, given)
+
+    outcomes = set()
+    for vault, module in scene.crashes(act):
+        found = certificates(module, CURRENT)
+        assert found in (scene.current, list(given.values()))
+        outcomes.add(found == scene.current)
+        module.generate_missing()
+        assert SlotState.EMPTY not in {module.state(slot) for slot in NEXT}
+        assert len(vault.keys()) == (9 if found == scene.current else 12)
+    assert outcomes == {True, False}
+
+
 def test_retiring_takes_nothing_but_former_keys(scene: Scene) -> None:
     keys = set()
     for vault, module in scene.crashes(lambda module: module.retire()):

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import traceback
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from smpki.hsm.pin import Pin
 from smpki.hsm.softhsm import SoftHsm
 from smpki.hsm.token import Token
+from smpki.hsm.token_set_up import SetUpProgram
 
 PIN, SO_PIN = Pin("2468013579"), Pin("9753108642")
 
@@ -126,6 +128,36 @@ def test_pins_are_in_no_argument_environment_or_error(
     assert len(started) == 2
     assert PIN.reveal() not in shown
     assert SO_PIN.reveal() not in shown
+
+
+def test_one_program_makes_token_after_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
+    monkeypatch.setenv("SOFTHSM2_CONF", "")  # so that it is put back after the test
+    with SetUpProgram() as program:
+        one, two = (SoftHsm(tmp_path / name, set_up=program) for name in ("one", "two"))
+        one.create_token("a token", PIN, SO_PIN)
+        started = program.pid
+        with refused("token.exists"):
+            one.create_token("a token", PIN, SO_PIN)
+        with refused("token.pin.length"):
+            two.create_token("a token", Pin("123"), SO_PIN)
+        two.create_token("a token", Pin("1111111111"), SO_PIN)
+        assert program.pid == started is not None
+        for home, pin in ((one, PIN), (two, Pin("1111111111"))):
+            home.activate(os.environ)
+            Token.open(None, "a token", pin, lock=home.lock).close()
+
+
+def test_a_program_that_died_is_started_again(tmp_path: Path, refused: Any) -> None:
+    softhsm = SoftHsm(tmp_path / "hsm", set_up=(program := SetUpProgram()))
+    softhsm.create_token("first", PIN, SO_PIN)
+    assert program.pid is not None
+    os.kill(program.pid, signal.SIGKILL)
+    with refused("token.module.invalid"):
+        softhsm.create_token("second", PIN, SO_PIN)
+    softhsm.create_token("second", PIN, SO_PIN)
+    assert len(list(softhsm.tokens.iterdir())) == 2
+    program.close()
+    assert program.pid is None
 
 
 def test_the_tokens_belong_to_the_folder(tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,12 @@ def refuse(error: SmpkiError, as_json: bool) -> None:
 def _home(folder: Path | None) -> "Home":
     from smpki.ca.home import Home
 
-    if folder is None:
-        folder = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "smpki"
-    return Home(folder)
+    return Home(home_folder(folder))
+
+
+def home_folder(given: Path | None) -> Path:
+    """The PKI's folder: the given one, or where data of programs is kept."""
+    return given or Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "smpki"
 
 
 def surroundings() -> "Surroundings":

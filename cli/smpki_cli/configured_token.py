@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from smpki_cli.common import home_folder
+
 if TYPE_CHECKING:
     from smpki.gateway.configuration import TokenConfiguration
     from smpki.hsm.pin import Pin
@@ -37,6 +41,37 @@ def start_provider_of(parameters: Mapping[str, Any]) -> None:
         softhsm.activate(os.environ)
     load_provider(find_module(module).path, _pin(file.parent / pin_file), os.environ)
     log_in(label, softhsm.lock)
+
+
+def start_provider_of_home(parameters: Mapping[str, Any]) -> None:
+    """What a command does first that serves with a TLS key of the PKI's token; with ``tls_folder`` it has its own.
+
+    :raises SmpkiError: the token or its provider refuses
+    """
+    if parameters["tls_folder"] is not None:
+        return
+    import yaml
+
+    context = click.get_current_context()
+    home = home_folder(context.params["home"] or context.obj)
+    try:
+        settings = yaml.safe_load((home / "settings.yaml").read_text(encoding="utf-8"))
+        module, label = settings.get("module"), settings.get("token", "smpki")
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return  # who reads it properly says what is wrong
+    from smpki.hsm.module import find_module
+    from smpki.hsm.softhsm import SoftHsm
+    from smpki.tls.provider import find_provider, load_provider, log_in
+
+    find_provider()  # before a person is asked for the PIN
+    softhsm, lock = SoftHsm(home / "softhsm"), home / "token.lock"
+    if module is None:
+        if not softhsm.tokens.is_dir():
+            return
+        softhsm.activate(os.environ)
+        lock = softhsm.lock
+    load_provider(find_module(module).path, _home_pin(home / "pin"), os.environ)
+    log_in(label, lock)
 
 
 @contextmanager
@@ -73,6 +108,14 @@ def _token(file: Path) -> tuple[str | None, str, str, str] | None:
     if isinstance(folder, str) and isinstance(label, str) and isinstance(pin_file, str):
         return module, folder, label, pin_file
     return None
+
+
+def _home_pin(kept: Path) -> "Pin":
+    """From where :meth:`smpki.ca.opening.Surroundings.pin` gets it."""
+    from smpki_cli.token_key import pin_of
+
+    is_given = os.environ.get("SMPKI_PIN_FILE") or os.environ.get("SMPKI_PIN")
+    return pin_of(None if is_given or not kept.exists() else kept)
 
 
 def _pin(file: Path) -> "Pin":

@@ -1,0 +1,81 @@
+"""``smpki serve``."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from smpki_cli.common import Output, command, host_and_port, surroundings
+from smpki_cli.configured_token import start_provider_of_home
+from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.token_key import given_password
+
+if TYPE_CHECKING:
+    from smpki.ca.home import Home
+    from smpki.ca.pki import Pki
+    from smpki.service.web.server import Settings
+    from smpki.tls.identity import Identity
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@command("serve", first=start_provider_of_home)
+@click.option("--ca", required=True, metavar="ORG.CA|root", help="The CA that is served.")
+@click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT", help="0: a free port.")
+@click.option(
+    "--tls", "tls_folder", type=_FOLDER, help="tls.pem, tls.key, chain.pem. Default: the CA's own key in the token."
+)
+@click.option(
+    "--crls", type=_FOLDER, help="Revocation lists of a root that is elsewhere, *.crl; read when they change."
+)
+@click.option("--connections", type=click.IntRange(1), default=1000, show_default=True, help="At a time.")
+@click.option(
+    "--queue-at",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Packages waiting, from which on more are answered later, if the sender takes callbacks.",
+)
+@click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
+def serve_command(
+    home: "Home",
+    output: Output,
+    ca: str,
+    listen: str,
+    tls_folder: Path | None,
+    crls: Path | None,
+    connections: int,
+    queue_at: int,
+    seconds: float | None,
+) -> None:
+    """Answer market participants, administrators and Sub-CAs as TR-03129-4 says, over mutual TLS, until SIGTERM or
+    SIGINT.
+
+    Who has certificates of this PKI in force may connect; the WSDL is at ?wsdl. Several processes may share one
+    PostgreSQL. Prints one line when it is ready; its log goes to the error stream.
+    """
+    from smpki.ca.opening import open_pki
+    from smpki.participant.key_places import FileSource
+    from smpki.service.own_triple import read_identity
+    from smpki.service.web.operations import Patience
+    from smpki.service.web.server import Settings
+
+    host, port = host_and_port(listen, 8443, lowest=0)
+    settings = Settings(ca, host, port, crls, connections, patience=Patience(waiting=queue_at))
+    identity = read_identity(tls_folder, FileSource(partial(given_password, None))) if tls_folder else None
+    log_to_stderr()
+    with open_pki(home, surroundings(), "serve") as pki:
+        asyncio.run(_serve(output, pki, settings, identity, seconds))
+
+
+async def _serve(
+    output: Output, pki: "Pki", settings: "Settings", identity: "Identity | None", seconds: float | None
+) -> None:
+    from smpki.service.web.server import web_service
+
+    async with web_service(pki, settings, identity) as server:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        say_ready(output, {"address": f"{host}:{server.port}", "ca": settings.ca})
+        await until_told(seconds)

@@ -5,7 +5,7 @@ import enum
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -351,7 +351,8 @@ class TlsLayer(asyncio.Protocol):
         self._waiting.clear()
         self._flush()
         if self.below.can_write_eof() and not self.below.is_closing():
-            self.below.write_eof()
+            with suppress(OSError):  # the peer may have broken off a moment ago; the transport will say so
+                self.below.write_eof()
         if self._paused:
             self._paused = False
             self.below.resume_reading()

@@ -1,6 +1,7 @@
 """Peers that hang, talk nonsense, break off, flood, never close: each ends in time, with one line in the log."""
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
@@ -386,6 +387,25 @@ def test_more_connections_than_allowed_are_cut_off(
 
     world.run(main())
     assert "more than 3 connections" in caplog.text
+
+
+def test_a_peer_that_breaks_off_while_we_close(with_raw_peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reset arrives between what is written last and the end of the way out."""
+
+    async def job(case: Case) -> None:
+        await case.handshake()
+        transport = case.protocol.transport
+
+        def fail() -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        monkeypatch.setattr(transport._layer.below, "write_eof", fail)
+        transport.close()
+        case.peer.reset()
+        await case.gone()
+        assert await case.protocol.lost is None
+
+    assert with_raw_peer(job) == []
 
 
 def test_data_that_come_after_our_close_go_nowhere(with_raw_peer: Any) -> None:

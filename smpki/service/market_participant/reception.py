@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections.abc import Set
 from concurrent.futures import Executor
+from functools import partial
 
 from smpki.errors import SmpkiError
 from smpki.gateway.http_message import Request, Response
@@ -63,10 +64,10 @@ class Reception:
         gateway = self._senders.gateway(request.peer)
         try:
             if self._keyring.in_memory and not compressed and len(request.body) <= _SMALL:
-                entry = self._open(request.body, compressed, gateway)  # threads would cost more than half as much again
+                entry = self._open(request, compressed, gateway)  # threads would cost more than half as much again
             else:
                 loop = asyncio.get_running_loop()
-                entry = await loop.run_in_executor(self._workers, self._open, request.body, compressed, gateway)
+                entry = await loop.run_in_executor(self._workers, self._open, request, compressed, gateway)
             outcome = await self._ledger.take(entry)
         except HttpRefusal:
             raise
@@ -75,20 +76,20 @@ class Reception:
             raise HttpRefusal(503, error.code, "nothing can be taken at present", hint=hint) from None
         return _answer(entry, outcome)
 
-    def _open(self, message: bytes, compressed: bool, gateway: DeviceId) -> Entry:
+    def _open(self, request: Request, compressed: bool, gateway: DeviceId) -> Entry:
         content = self._keyring.open(
-            message,
+            request.body,
             compressed=compressed,
-            signer=lambda signed: self._senders.signer(gateway, signed),
+            signer=partial(self._senders.signer, gateway, request.peer[1:]),
             limit=self._content_limit,
         )
         delivery = read_delivery(content)
         if delivery.gateway != gateway:
-            message_text = "the delivery names another gateway than the one that brings it"
-            raise HttpRefusal(403, "delivery.gateway", message_text, where="gateway", hint="name the gateway itself")
+            message = "the delivery names another gateway than the one that brings it"
+            raise HttpRefusal(403, "delivery.gateway", message, where="gateway", hint="name the gateway itself")
         if delivery.recipient not in self._recipients:
-            message_text = f"the delivery is for {quoted(delivery.recipient)}, which nobody is called here"
-            raise HttpRefusal(422, "delivery.recipient", message_text, where="recipient", hint="name this participant")
+            message = f"the delivery is for {quoted(delivery.recipient)}, which nobody is called here"
+            raise HttpRefusal(422, "delivery.recipient", message, where="recipient", hint="name this participant")
         self._senders.require_meters(gateway, (reading.meter for reading in delivery.readings))
         digest = hashlib.sha256(content).digest()
         return Entry(gateway.dns, delivery.delivery_id, digest, len(delivery.readings), lines_of(delivery))

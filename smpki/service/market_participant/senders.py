@@ -31,11 +31,12 @@ _IN_OPERATION = (CertificateType.SMGW_W,)
 class KnownCertificates:
     """Certificates of gateways from files.
 
-    :param sig: by key identifier
+    :param by_key: those for signatures, by key identifier
     """
 
     tls: frozenset[x509.Certificate] = frozenset()
-    sig: Mapping[bytes, x509.Certificate] = field(default_factory=dict)
+    sig: frozenset[x509.Certificate] = frozenset()
+    by_key: Mapping[bytes, x509.Certificate] = field(default_factory=dict)
 
     @classmethod
     def load(cls, files: Sequence[Path]) -> "KnownCertificates":
@@ -44,14 +45,13 @@ class KnownCertificates:
         :raises GatewayError: ``configuration.certificate``
         :raises TrustError: a file holds no certificate
         """
-        tls, sig = set(), {}
+        found: dict[str, set[x509.Certificate]] = {"tls": set(), "sig": set(), "enc": set()}
         for certificate in chain.from_iterable(map(load_certificates, files)):
-            kind, purpose = classify(certificate) or (None, None)
-            if kind is not None and kind.is_gateway and purpose == "tls":
-                tls.add(certificate)
-            elif kind is not None and kind.is_gateway and purpose == "sig":
-                sig[key_identifier(certificate)] = certificate
-        return cls(frozenset(tls), sig)
+            kind, purpose = classify(certificate) or (None, "")
+            if kind is not None and kind.is_gateway:
+                found[purpose].add(certificate)
+        by_key = {key_identifier(certificate): certificate for certificate in found["sig"]}
+        return cls(frozenset(found["tls"]), frozenset(found["sig"]), by_key)
 
 
 class Senders:
@@ -78,7 +78,7 @@ class Senders:
             self._check_signer = trusted(material, now=now, roles=_IN_OPERATION, use="sig")
         else:
             self.check = lambda peer: exact_match(self._known().tls, now=now)(peer)
-            self._check_signer = lambda signer: exact_match(self._known().sig.values(), now=now)(signer)
+            self._check_signer = lambda signer: exact_match(self._known().sig, now=now)(signer)
 
     def gateway(self, peer: _Chain) -> DeviceId:
         """The gateway at the other end, which may deliver at this moment: connections last for days.
@@ -97,9 +97,10 @@ class Senders:
             raise _forbidden("sender.administrator", message, "let in its administrator by CN")
         return gateway
 
-    def signer(self, gateway: DeviceId, signed: Signed) -> x509.Certificate:
+    def signer(self, gateway: DeviceId, above: _Chain, signed: Signed) -> x509.Certificate:
         """The certificate of who signed a message; it is the gateway's, and it holds.
 
+        :param above: what the gateway sent in TLS above its own certificate
         :raises HttpRefusal: 403 ``delivery.signer.*``; 422 ``delivery.signer.unreadable``; 503 where we can't tell
         """
         certificate = self._certificate(signed)
@@ -110,7 +111,7 @@ class Senders:
             message = "the message was signed by another than the gateway that brings it"
             raise _forbidden("signer.other", message, "a gateway delivers what it has signed itself")
         try:
-            self._check_signer((certificate,))
+            self._check_signer((certificate, *above))
         except PeerRefused as refused:
             raise _refused("signer", "signature", refused) from None
         return certificate
@@ -127,7 +128,7 @@ class Senders:
 
     def _certificate(self, signed: Signed) -> x509.Certificate | None:
         if not signed.certificates:
-            return self._known().sig.get(signed.signer.key_id)
+            return self._known().by_key.get(signed.signer.key_id)
         try:
             return x509.load_der_x509_certificate(signed.certificates[0])
         except ValueError:

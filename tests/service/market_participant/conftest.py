@@ -156,12 +156,14 @@ class World:
         async with market_participant(configuration, triples, self.now) as server:
             yield server
 
-    def endpoint(self, gateway: Gateway, *, trusts: Any = None) -> Endpoint:
+    def endpoint(self, gateway: Gateway, *above: Any, trusts: Any = None) -> Endpoint:
         check = exact_match([(trusts or self.tls).certificate], now=self.now)
-        return Endpoint(WAN_CLIENT, Identity((gateway.tls.certificate,), gateway.tls.key), check, clock=self.now)
+        chain = tuple(one.certificate for one in (gateway.tls, *above))
+        return Endpoint(WAN_CLIENT, Identity(chain, gateway.tls.key), check, clock=self.now)
 
-    def client(self, server: Server, gateway: Gateway, *, trusts: Any = None) -> httpx.AsyncClient:
-        return http_client.client(self.endpoint(gateway, trusts=trusts), "127.0.0.1", server.port)
+    def client(self, server: Server, gateway: Gateway, *above: Any, trusts: Any = None) -> httpx.AsyncClient:
+        """A gateway's HTTP client, which may send certificates above its own."""
+        return http_client.client(self.endpoint(gateway, *above, trusts=trusts), "127.0.0.1", server.port)
 
     @asynccontextmanager
     async def raw(self, server: Server, gateway: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:

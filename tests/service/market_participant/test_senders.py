@@ -249,6 +249,20 @@ def test_a_certificate_that_is_not_enclosed_has_to_be_known(world: World, codes:
     world.run(main())
 
 
+def test_a_gateway_may_bring_the_sub_ca_s_certificate(world: World, codes: Codes) -> None:
+    gateway, new = world.gateway(), world.pki.new
+    signers = [one.certificate.public_bytes(Encoding.PEM) for one in (new.crl_signer, new.tls_signer)]
+    (world.folder / "above.pem").write_bytes(b"".join(signers))
+
+    async def main() -> None:
+        async with world.serving() as server:
+            async with world.client(server, gateway, new.sub_ca) as client:
+                assert codes([await world.deliver(client, gateway)]) == [TAKEN]
+            assert await refused(world, server, gateway) is Alert.UNKNOWN_CA
+
+    world.run(main())
+
+
 def test_a_renewed_gateway_is_let_in_by_its_chain(world: World, codes: Codes) -> None:
     before, after = world.gateway(), world.gateway(number=2)
 

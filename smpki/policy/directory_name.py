@@ -10,6 +10,9 @@ from smpki.policy.names import prepared
 Rdn = tuple[tuple[str, str], ...]
 """One step of a name: pairs of attribute type and value, seldom more than one."""
 
+NameKey = tuple[frozenset[tuple[str, str]], ...]
+"""A name as a value that can be compared."""
+
 _PAIR = re.compile(
     r" *(?P<type>[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*) *= *"
     r"(?P<value>(?!\#)(?:\\[0-9A-Fa-f]{2}|\\.|[^\\,+;\"<>\0])*)(?P<end>[,;+]|\Z)",
@@ -62,7 +65,7 @@ class DirectoryName:
         return DirectoryName(self.rdns[1:])
 
     @property
-    def key(self) -> tuple[frozenset[tuple[str, str]], ...]:
+    def key(self) -> NameKey:
         """Equal for names of the same entry (RFC 4517 4.2.15)."""
         return tuple(frozenset((kind.lower(), prepared(value)) for kind, value in rdn) for rdn in self.rdns)
 

@@ -61,15 +61,23 @@ async def add(connection: LdapConnection, name: DirectoryName, classes: Sequence
         await connection.add(str(name), attributes)
 
 
-async def _add_above(connection: LdapConnection, name: DirectoryName) -> None:
+async def context_of(connection: LdapConnection, name: DirectoryName) -> DirectoryName:
+    """The top of the names in a directory, of those that one stands under (RFC 4512 5.1).
+
+    :raises SmpkiError: ``publish.suffix``
+    """
     top = await connection.read("", ["namingContexts"])
     contexts = [value.decode() for value in (top.attributes if top else {}).get("namingcontexts", ())]
-    context = next((one for one in map(DirectoryName.parse, contexts) if name.below(one)), None)
-    if context is None:
-        message = f"the directory holds no names below {name.parent}; it holds {'; '.join(contexts) or 'none'}"
-        hint = "give its database the suffix that the policy's crl_ldap has"
-        raise SmpkiError("publish.suffix", message, where=connection.where, hint=hint)
-    for above in ancestors(name, context):
+    for context in map(DirectoryName.parse, contexts):
+        if name.below(context):
+            return context
+    message = f"the directory has no place for {name}; it holds what is below {'; '.join(contexts) or 'nothing'}"
+    hint = "give its database the suffix that the policy's crl_ldap has"
+    raise SmpkiError("publish.suffix", message, where=connection.where, hint=hint)
+
+
+async def _add_above(connection: LdapConnection, name: DirectoryName) -> None:
+    for above in ancestors(name, await context_of(connection, name)):
         try:
             await connection.add(str(above), new_entry(above))
         except DirectoryRefused as error:

@@ -54,7 +54,7 @@ class DirectoryRefused(SmpkiError):
 
 def lost(where: str, why: str) -> SmpkiError:
     """The connection ended."""
-    hint = "see the directory's log; what is missing there is written as soon as it is back"
+    hint = "see its log (does it trust our certificate?); what it misses is written as soon as it is back"
     return SmpkiError("publish.directory.lost", f"the connection to the directory ended: {why}", where=where, hint=hint)
 
 

@@ -184,7 +184,7 @@ class LdapConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        if isinstance(exc, TlsError) and not exc.code.startswith("tls.transport."):
+        if isinstance(exc, TlsError) and not exc.code.startswith(("tls.transport.", "tls.truncated")):
             self._end(exc)
         else:
             self._end(lost(self.where, "the other side closed it" if exc is None else "it broke"))

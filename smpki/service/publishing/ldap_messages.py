@@ -287,6 +287,8 @@ def decode(message: bytes) -> tuple[int, Entry | Result | None]:
             raise LdapSyntaxError(f"a directory sends no {name}")
         text = value["message"].native.decode(errors="replace")
         return read["id"].native, Result(name, value["code"].native, text, _cookie(read["controls"]))
+    except LdapSyntaxError:
+        raise
     except (ValueError, TypeError, KeyError) as error:
         raise LdapSyntaxError("what came is no message of LDAP") from error
 

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from smpki.ca.store.holdings import Shown
 from smpki.ca.store.store import Store
 from smpki.errors import SmpkiError
+from smpki.policy.directory_name import DirectoryName
 from smpki.policy.model import END_USERS, CertificateType, EnvironmentName, Policy
 from smpki.service.publishing.authorities import Authorities
-from smpki.service.publishing.directory import Report
+from smpki.service.publishing.directory import Report, context_of
 from smpki.service.publishing.holders import Holders
 from smpki.service.publishing.layout import base_of
 from smpki.service.publishing.ldap_client import LdapConnection
@@ -55,6 +56,8 @@ class Publisher:
         organisation = self.policy.environments[self.environment].organization.value
         shown = Shown(tuple(kind.value for kind in self.kinds), self.revoked)
         return Session(
+            connection,
+            base,
             Authorities(connection, self.store, self.policy, self.environment),
             Holders(connection, self.store, base, organisation, shown, self.clock),
         )
@@ -62,8 +65,13 @@ class Publisher:
 
 @dataclass(frozen=True)
 class Session:
-    """Publishing over one connection."""
+    """Publishing over one connection.
 
+    :param base: what all names stand under
+    """
+
+    connection: LdapConnection
+    base: DirectoryName
     authorities: Authorities
     holders: Holders
 
@@ -72,6 +80,7 @@ class Session:
 
         :raises SmpkiError: the directory can't be written at all, or the store can't be read
         """
+        await context_of(self.connection, self.base)
         report = Report()
         self.authorities.forget()
         await self.authorities.publish(report)

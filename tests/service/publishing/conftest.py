@@ -4,6 +4,7 @@ import asyncio
 import base64
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -53,7 +54,8 @@ dn: cn=schema,cn=config
 objectClass: olcSchemaConfig
 cn: schema
 
-{schema}dn: olcDatabase=config,cn=config
+{schema}
+dn: olcDatabase=config,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcConfig
 olcDatabase: config
@@ -103,34 +105,36 @@ def free_port() -> int:
 
 
 class Slapd:
-    """Debian's slapd with our database and nothing in it.
+    """Debian's slapd with our database and nothing in it. With TLS it lets in the publisher, and a guest to read.
 
+    :param without: object classes that its schema lacks
     :ivar url: of its local socket
     :ivar plain_port: where it listens without TLS; for a door before it
     :ivar tls_port: where it listens with TLS, of its own
     """
 
-    def __init__(self, folder: Path, *, schema: bool = True) -> None:
+    def __init__(self, folder: Path, *, without: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.server, self.client = Credential(folder, "directory"), Credential(folder, "smpki publisher")
+        self.guest = Credential(folder, "guest")
+        trusted = folder / "trusted.pem"
+        trusted.write_bytes(self.client.file.read_bytes() + self.guest.file.read_bytes())
         self.url = f"ldapi://{quote(str(folder / 'socket'), safe='')}"
         self.plain_port = self.tls_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("configuration", "data"):
             (folder / name).mkdir()
-        tls = TLS.format(server=self.server.file, key=self.server.key_file, client=self.client.file)
-        include = "include: file:///etc/ldap/schema/core.ldif\n\n" if schema else ""
-        text = CONFIGURATION.format(tls=tls, schema=include, user=LOCAL_USER)
+        tls = TLS.format(server=self.server.file, key=self.server.key_file, client=trusted)
+        schema = Path("/etc/ldap/schema/core.ldif").read_text(encoding="utf-8")
+        for name in without:
+            schema = re.sub(rf"^olcObjectClasses: \( \S+ NAME '{name}'\n( .*\n)*", "", schema, flags=re.MULTILINE)
+        text = CONFIGURATION.format(tls=tls, schema=schema, user=LOCAL_USER)
         self._run(["slapadd", "-n0", "-F", folder / "configuration"], text)
         self.start()
         ours = (ROOT / "smpki" / "service" / "publishing" / "directory.ldif").read_text(encoding="utf-8")
         ours = ours.replace("/var/lib/ldap/sm-test-pki", str(folder / "data"))
         ours = ours.replace("olcDbMaxSize: 17179869184", "olcDbMaxSize: 268435456").replace(LOCAL_ROOT, LOCAL_USER)
-        self.configure(
-            ours
-            if schema
-            else ours.replace("olcDbIndex: userCertificate pres\n", "").replace("olcDbIndex: cn eq\n", "")
-        )
+        self.configure(ours)
 
     @property
     def tls_url(self) -> str:

@@ -187,7 +187,7 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ],
     )
     partner = str(tmp_path / "partner")
-    papers = ["--organisation", "Partner", "--role", "emt", "--id", "9900000000002", "--contact", "post@partner.example"]
+    papers = ["--organisation", "Partner", "--role", "emt", "--id", "9900000000002", "--contact", "a@partner.example"]
     tell(
         ["request", "new", "--cn", "Partner.EMT", "--ou", "9900000000002", *where, "--out", partner],
         ["register", f"{partner}/request.der", *papers, *by, "--out", partner],
@@ -214,6 +214,18 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["gateway", "check-wake", wake_up, "--id", device, "--gwa-cert", str(administrator / "sig.pem")],
         ["gateway", "telegram", "1ABC0012345678", "1-0:1.8.0=1234", "--out", str(tmp_path / "meter.sml")],
     )
+    maker, factory = str(tmp_path / "maker"), tmp_path / "factory"
+    tell(
+        ["request", "new", "--cn", "Hersteller.GWH", *where, "--out", maker],
+        ["issue", f"{maker}/request.der", *by, "--out", maker],
+    )
+    parties = ["--gwh", maker, "--gwa", str(administrator), "--out", str(factory)]
+    places = ["--management", "127.0.0.1:9", "--admin", "127.0.0.1:9", "--time", "127.0.0.1:9"]
+    provision = ["gateway", "provision", "--count", "1", *by, *parties, *places, "--json"]
+    ((code, output),), _ = run(provision, home=tmp_path / "home")
+    told.add(("gateway", "provision"))
+    assert (code, [json.loads(line).get("state") for line in output.splitlines()]) == (0, ["provisioned", None])
+    tell(["gateway", "check-delivery", str(factory / "exxx0000000001" / "delivery.json")])
     message, sig, enc = str(tmp_path / "message"), str(administrator / "sig.pem"), str(administrator / "enc.pem")
     sender, own = ["--sender-cert", sig], ["--recipient-cert", enc, "--recipient-key", str(administrator / "enc.key")]
     signs = ["--sender-key", str(administrator / "sig.key"), "--recipient", enc]

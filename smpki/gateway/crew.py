@@ -30,7 +30,7 @@ class Crew(Generic[S]):
 
     def submit(self, act: Callable[[S, *A], R], *arguments: *A) -> Future[R]:
         """Let one of them do something, see :meth:`ChildProcess.call`."""
-        return self._threads.submit(self._call, act, *arguments)
+        return self._threads.submit(lambda: self._call(act, *arguments))
 
     def close(self) -> None:
         """End them after what they do; what nobody has begun is not done."""

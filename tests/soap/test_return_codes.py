@@ -124,7 +124,11 @@ LANDINGS = [
         (code, Op.REQUEST_CERTIFICATE, C.FAILURE_INTERNAL_ERROR)
         for code in ("token.full", "store.full", "audit.tail.cut")
     ),
-    *(("never.heard.of", operation, C.FAILURE_INTERNAL_ERROR) for operation in set(Op) - {Op.GET_SERVICE_STATUS}),
+    *(
+        ("never.heard.of", operation, C.FAILURE_INTERNAL_ERROR)
+        for operation in Op
+        if operation is not Op.GET_SERVICE_STATUS
+    ),
 ]
 
 

@@ -107,7 +107,7 @@ class Operations:
             if not possible:
                 raise ServiceError(
                     "service.synchronous",
-                    f"an operator has to approve of certificates of a {wish.kind}, which takes its time",
+                    f"an operator has to approve of certificates of type {wish.kind}, which takes its time",
                     where=wish.sender.name.common_name,
                     hint="send it with callback_possible, once a URL for results is registered",
                 )

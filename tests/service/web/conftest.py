@@ -40,6 +40,8 @@ _spec.loader.exec_module(ca)
 
 _workshop_template, workshops, workshop = ca._workshop_template, ca.workshops, ca.workshop
 postgres_workshop, packages, changed_policy = ca.postgres_workshop, ca.packages, ca.changed_policy
+issuing_program = ca.issuing_program
+empty_workshops, empty_workshop = ca.empty_workshops, ca.empty_workshop
 
 NAMES = RequestedNames("post@firma.example", "https://firma.example/", ("ws.firma.example",))
 XML = {"content-type": "text/xml; charset=utf-8"}
@@ -113,6 +115,7 @@ class World:
 
     CA = "Beispiel.CA"
     make_keys = staticmethod(ca.make_keys)
+    no_names = RequestedNames()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(asyncio.wait_for(coroutine, 60))
@@ -125,6 +128,9 @@ class World:
         with self.workshop.open(**self.options, **options) as pki:
             async with web_service(pki, self.settings) as server:
                 yield Service(self, server)
+
+    def service_of(self, server: Server) -> Service:
+        return Service(self, server)
 
     def register(self, cn: str = "Firma.EMT.MAK", *, url: str | None = None, **attributes: Any) -> Participant:
         """Register a participant with its first package."""
@@ -167,3 +173,9 @@ def world(workshop: Any, packages: Any) -> World:
 @pytest.fixture
 def worlds(workshops: Callable[[], Any], packages: Any) -> Callable[[], World]:
     return lambda: World(workshops(), packages)
+
+
+@pytest.fixture
+def other_pki(tmp_path: Path, packages: Any) -> Callable[[], World]:
+    """Call it for a PKI with a root of its own."""
+    return lambda: World(ca.with_hierarchy(ca.new_workshop(tmp_path / "other-pki")), packages)

@@ -1,0 +1,285 @@
+"""What strangers and broken clients send: each gets its answer, nothing is lost, and the service goes on."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from smpki.ca.store.store import Store
+from smpki.errors import StoreError, TlsError, TokenError
+from smpki.policy.model import CertificateType
+from smpki.requests.build import RequestedNames
+from smpki.service.web.application import Limits
+from smpki.service.web.own import own_identity
+from smpki.service.web.server import web_service
+from smpki.soap.faults import PeerFault
+from smpki.soap.messages import GetServiceStatus, Operation, RequestCertificate, ReturnCode
+from smpki.soap.read import read_answer
+from smpki.soap.schema import NAMESPACE
+from smpki.tls.identity import Identity
+from smpki.tls.profile import WAN_CLIENT, Version
+
+XML = {"content-type": "text/xml"}
+ENVELOPE = '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
+STATUS = GetServiceStatus("1")
+
+
+def message(operation: str, *fields: tuple[str, str], namespace: str = NAMESPACE) -> bytes:
+    inner = "".join(f"<{name}>{text}</{name}>" for name, text in fields)
+    return ENVELOPE.format(f'<{operation}_Req xmlns="{namespace}">{inner}</{operation}_Req>').encode()
+
+
+def request(package: str, indicator: str = "callback_not_possible", message_id: str | None = None) -> bytes:
+    ids = [("messageID", message_id)] if message_id is not None else []
+    return message("RequestCertificate", ("callbackIndicator", indicator), *ids, ("certReq", package))
+
+
+BOMB = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "xx"><!ENTITY c "&b;&b;">]><a>&c;</a>'
+
+FAULTS = {
+    "no XML": b"what?",
+    "malformed": b"<a><b></a>",
+    "empty": b"",
+    "entities": BOMB,
+    "external": b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+    "wrong namespace": message("GetServiceStatus", ("messageID", "1"), namespace="urn:other"),
+    "unknown operation": message("DropTables", ("messageID", "1")),
+    "SOAP 1.2": b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body/></e:Envelope>',
+}
+
+SYNTAX = {
+    "wrong base64": request("%%%"),
+    "messageID missing": request("AAAA", "callback_possible"),
+    "messageID too much": request("AAAA", message_id="1"),
+    "wrong indicator": request("AAAA", "maybe"),
+    "no package": message("RequestCertificate", ("callbackIndicator", "callback_not_possible")),
+}
+
+
+def test_every_malformed_message_is_answered_and_the_next_is_served(world: Any) -> None:
+    emt = world.register()
+
+    async def story() -> None:
+        async with world.service() as service, service.client(emt.identity) as client:
+            for name, body in FAULTS.items():
+                response = await client.post("/", content=body, headers=XML)
+                assert response.status_code == 500, name
+                with pytest.raises(PeerFault):
+                    read_answer(response.content, Operation.REQUEST_CERTIFICATE)
+            for name, body in SYNTAX.items():
+                response = await client.post("/", content=body, headers=XML)
+                answer = read_answer(response.content, Operation.REQUEST_CERTIFICATE)
+                assert (response.status_code, answer.code) == (200, ReturnCode.FAILURE_SYNTAX), name
+            assert (await service.ask_over(client, STATUS)).code is ReturnCode.OK_RECEIVED_CORRECTLY
+
+    before = world.audit()
+    world.run(story())
+    assert world.audit() == before
+
+
+def test_http_that_is_not_for_soap(world: Any) -> None:
+    emt = world.register()
+
+    async def story() -> None:
+        async with world.service() as service:
+
+            async def ask(method: str, path: str, **more: Any) -> httpx.Response:
+                async with service.client(emt.identity) as client:
+                    return await client.request(method, path, **more)
+
+            wsdl = await ask("GET", "/services/SmartMeterService?wsdl")
+            assert wsdl.status_code == 200
+            assert b"/services/SmartMeterService" in wsdl.content
+            assert (await ask("GET", "/")).status_code == 405
+            assert (await ask("PUT", "/", content=b"x", headers=XML)).status_code == 405
+            assert (
+                await ask("POST", "/", content=b"x", headers={"content-type": "application/json"})
+            ).status_code == 415
+            assert (await ask("POST", "/", content=b"x" * 2_000_000, headers=XML)).status_code == 413
+
+            async def pieces() -> Any:
+                yield message("GetServiceStatus", ("messageID", "1"))
+
+            chunked = await ask("POST", "/", content=pieces(), headers=XML)
+            assert read_answer(chunked.content, Operation.GET_SERVICE_STATUS).code is ReturnCode.OK_RECEIVED_CORRECTLY
+
+    world.run(story())
+
+
+def test_a_hundred_megabytes_are_not_read(world: Any) -> None:
+    emt = world.register()
+    sent = 0
+
+    async def endless() -> Any:
+        nonlocal sent
+        while sent < 100 << 20:
+            sent += 1 << 16
+            yield bytes(1 << 16)
+
+    async def story() -> None:
+        async with world.service() as service:
+            async with service.client(emt.identity) as client:
+                try:
+                    response = await client.post("/", content=endless(), headers=XML)
+                    assert response.status_code == 413
+                except (httpx.HTTPError, TlsError):
+                    pass  # the connection was closed while the client was writing
+            assert (await service.ask(emt, STATUS)).code is ReturnCode.OK_RECEIVED_CORRECTLY
+
+    world.run(story())
+    assert sent < 50 << 20
+
+
+def test_slow_clients_are_let_go(world: Any) -> None:
+    emt = world.register()
+    world.change(limits=Limits(seconds=0.3))
+
+    async def slowly() -> Any:
+        yield b"<"
+        await asyncio.sleep(1)
+        yield b"a/>"
+
+    async def story() -> None:
+        async with world.service() as service:
+            async with service.client(emt.identity) as client:
+                response = await client.post("/", content=slowly(), headers=XML)
+                assert response.status_code == 408
+            assert (await service.ask(emt, STATUS)).code is ReturnCode.OK_RECEIVED_CORRECTLY
+
+    world.run(story())
+
+
+def test_who_is_refused_at_the_handshake(world: Any, other_pki: Callable[[], Any]) -> None:
+    emt, revoked = world.register(), world.register("Weg.EMT")
+    stranger = other_pki().register()
+    with world.workshop.open() as pki:
+        pki.revocations.revoke([f"{revoked.certificates[0].serial_number:x}"], "key_compromise")
+    sig = Identity((emt.certificates[1], *emt.identity.certificates[1:]), emt.keys.sig)
+    keys, names = world.make_keys(), RequestedNames()
+    seal = world.packages.make("EABC0000000001.SMGW", keys=keys, OU="H GmbH", serialNumber="0", names=names)
+    gateway = world.issue(seal, keys)
+    old = replace(WAN_CLIENT, versions=frozenset({Version.TLS12}))
+    new = replace(WAN_CLIENT, versions=frozenset({Version.TLS13}))
+    cases = {
+        "none": None,
+        "another PKI": stranger.identity,
+        "revoked": revoked.identity,
+        "no TLS certificate": sig,
+        "a gateway": gateway.identity,
+    }
+
+    async def story() -> dict[str, str]:
+        refusals = {}
+        async with world.service() as service:
+            for (name, identity), profile in product(cases.items(), (old, new)):
+                with pytest.raises((TlsError, httpx.HTTPError)) as caught:
+                    async with service.client(identity, profile=profile) as client:
+                        await service.ask_over(client, STATUS)
+                refusals[f"{name} {next(iter(profile.versions)).value}"] = str(caught.value)
+            for profile in (old, new):
+                async with service.client(emt.identity, profile=profile) as client:
+                    assert (await service.ask_over(client, STATUS)).code is ReturnCode.OK_RECEIVED_CORRECTLY
+        return refusals
+
+    refusals = world.run(story())
+    assert "unknown_ca" in refusals["another PKI TLSv1.2"]
+    assert "certificate_revoked" in refusals["revoked TLSv1.2"]
+    assert len(refusals) == 10
+
+
+def test_a_certificate_that_the_database_does_not_know(world: Any, worlds: Callable[[], Any]) -> None:
+    copy = worlds().register()  # of a copy of this PKI, with the same CAs
+
+    async def story() -> None:
+        async with world.service() as service:
+            assert (await service.ask(copy, STATUS)).code is ReturnCode.FAILURE_OTHER_ERROR
+            package = RequestCertificate(copy.renewal())
+            assert (await service.ask(copy, package)).code is ReturnCode.FAILURE_UNAUTHORIZED_REQUEST
+
+    world.run(story())
+
+
+def test_a_token_that_is_gone_and_back(world: Any, issuing_program: Any) -> None:
+    emt = world.register()
+    world.near_the_end()
+    gone = threading.Event()
+
+    def sign(real: Any, *arguments: Any) -> bytes:
+        if gone.is_set():
+            raise TokenError("token.removed", "the token was removed")
+        signed: bytes = real(*arguments)
+        return signed
+
+    keys = issuing_program.WatchedKeys(world.workshop.key_store, sign)
+    package = emt.renewal()
+
+    async def story() -> None:
+        with world.workshop.open(keys=keys) as pki:
+            async with own_service(world, pki) as service:
+                gone.set()
+                assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
+                gone.clear()
+                assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.OK_CERT_AVAILABLE
+
+    world.run(story())
+    assert world.audit()[-2:] == [("issue", "refused"), ("issue", "done")]
+    world.workshop.assert_chain_holds()
+
+
+@asynccontextmanager
+async def own_service(world: Any, pki: Any) -> Any:
+    """A service of a PKI whose keys are watched; its TLS key is read from its file."""
+    with world.workshop.open() as plain:
+        identity = own_identity(plain, "Beispiel.CA", CertificateType.SUB_CA_TLS)
+    async with web_service(pki, world.settings, identity) as server:
+        yield world.service_of(server)
+
+
+def test_a_database_that_is_gone_and_back(world: Any) -> None:
+    emt = world.register()
+    world.near_the_end()
+    package = emt.renewal()
+    database = Path(world.workshop.home.folder / "smpki.db")
+
+    async def story() -> None:
+        async with world.service() as service:
+            files = [database.with_name(f"smpki.db{end}") for end in ("", "-wal", "-shm")]
+            there = [file for file in files if file.exists()]
+            for file in there:
+                file.rename(file.with_suffix(f"{file.suffix}.away"))
+            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
+            assert (await service.ask(emt, STATUS)).code is ReturnCode.FAILURE_OTHER_ERROR
+            for file in there:
+                file.with_suffix(f"{file.suffix}.away").rename(file)
+            codes = [(await service.ask(emt, RequestCertificate(package))).code for _ in range(10)]
+            assert codes[-1] is ReturnCode.OK_CERT_AVAILABLE  # a connection of the pool may fail once more before
+
+    world.run(story())
+    world.workshop.assert_chain_holds()
+
+
+def test_a_full_disk(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    emt = world.register()
+    world.near_the_end()
+    package = emt.renewal()
+    real = Store.record_intents
+
+    def full(*arguments: Any) -> None:
+        raise StoreError("store.full", "the disk of the database is full")
+
+    async def story() -> None:
+        async with world.service() as service:
+            monkeypatch.setattr(Store, "record_intents", full)
+            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
+            monkeypatch.setattr(Store, "record_intents", real)
+            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.OK_CERT_AVAILABLE
+
+    world.run(story())
+    world.workshop.assert_chain_holds()

@@ -179,3 +179,9 @@ def worlds(workshops: Callable[[], Any], packages: Any) -> Callable[[], World]:
 def other_pki(tmp_path: Path, packages: Any) -> Callable[[], World]:
     """Call it for a PKI with a root of its own."""
     return lambda: World(ca.with_hierarchy(ca.new_workshop(tmp_path / "other-pki")), packages)
+
+
+@pytest.fixture
+def world_of(packages: Any) -> Callable[[Any], World]:
+    """Call it with a workshop for its world."""
+    return lambda workshop: World(workshop, packages)

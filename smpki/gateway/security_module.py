@@ -6,7 +6,7 @@ docs/security-module.md for what differs. Private keys don't leave it; what work
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -144,15 +144,22 @@ class SecurityModule:
             held = self._held(contents, slot)
             self._part.store(self._to_install(held, slot, certificate))
 
-    def activate(self, group: Group = Group.WAN, certificates: Mapping[Slot, x509.Certificate] = _NONE) -> None:
+    def activate(
+        self,
+        group: Group = Group.WAN,
+        certificates: Mapping[Slot, x509.Certificate] = _NONE,
+        anchors: Iterable[TrustAnchor] = (),
+    ) -> None:
         """Make the next keys of a group current, all of them by one write; the current ones become former ones.
 
         However it is interrupted, either the old keys are current or the new ones.
 
         :param certificates: to be installed before, by next slot, as :meth:`install` does
+        :param anchors: to be trusted before, as :meth:`add_anchor` does
         :raises GatewayError: ``module.slot.empty``, ``module.slot.uncertified``, ``module.certificate.key``,
-            ``.usage`` or ``.holder``; as :meth:`install`
+            ``.usage`` or ``.holder``; as :meth:`install` and :meth:`add_anchor`
         """
+        wanted = _checked(anchors)
         with self._part.changing() as contents:
             holders, numbers, missing = {}, {}, []
             for slot in group.slots:
@@ -161,6 +168,7 @@ class SecurityModule:
                 missing += self._to_install(held, slot.next, certificate)
                 holders[slot.next], numbers[slot] = certificate, held.number
             check_one_holder(holders)
+            missing += self._to_trust(wanted)
             if missing:
                 self._part.store(missing)
                 self._part.vault.settle()  # before, and not after, they count
@@ -277,11 +285,9 @@ class SecurityModule:
 
         :raises GatewayError: as :meth:`TrustAnchor.check`
         """
-        for anchor in anchors:
-            anchor.check()
+        wanted = _checked(anchors)
         with self._part.changing():
-            known = self.anchors()
-            self._part.store([anchor.stored(self._part.name) for anchor in anchors if anchor not in known])
+            self._part.store(self._to_trust(wanted))
 
     def remove_anchor(self, anchor: TrustAnchor) -> None:
         """Trust a certificate no longer.
@@ -309,6 +315,11 @@ class SecurityModule:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _to_trust(self, anchors: Collection[TrustAnchor]) -> list[StoredObject]:
+        """What is to be stored so that certificates are trusted."""
+        known = self.anchors() if anchors else ()
+        return [anchor.stored(self._part.name) for anchor in anchors if anchor not in known]
 
     def _to_install(self, held: HeldKey, slot: Slot, certificate: x509.Certificate) -> list[StoredObject]:
         """What is to be stored so that a key has its certificate."""
@@ -361,3 +372,10 @@ class SecurityModule:
             raise GatewayError(
                 "module.use", f"this takes the key of a slot for {allowed}", where=slot.value, hint="name such a slot"
             )
+
+
+def _checked(anchors: Iterable[TrustAnchor]) -> tuple[TrustAnchor, ...]:
+    found = tuple(anchors)
+    for anchor in found:
+        anchor.check()
+    return found

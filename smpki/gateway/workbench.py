@@ -116,9 +116,13 @@ class Workbench:
             role: x509.load_der_x509_certificate(der) for role, der in self._commission.trusted.items()
         }
         with self._opened(place, device.dns) as (token, module):
-            module.add_anchor(*(TrustAnchor(role, anchor) for role, anchor in trusted.items()))
-            if not _is_current(module, triple):
-                module.activate(Group.WAN, dict(zip((slot.next for slot in _WAN), triple, strict=True)))
+            anchors = [TrustAnchor(role, anchor) for role, anchor in trusted.items()]
+            for former in set(module.anchors()) - set(anchors):  # of a run that was for another administrator
+                module.remove_anchor(former)
+            if _is_current(module, triple):
+                module.add_anchor(*anchors)
+            else:
+                module.activate(Group.WAN, dict(zip((slot.next for slot in _WAN), triple, strict=True)), anchors)
             about = token.info()
         files = {
             **{f"{slot.purpose.value}.pem": [one] for slot, one in zip(_WAN, triple, strict=True)},

@@ -299,6 +299,19 @@ def test_a_gateway_that_was_delivered_to_somebody_else(plant: Any, device: Devic
     assert (plant.out / one.dns / "delivery.json").read_bytes() == before
 
 
+def test_an_administrator_who_changes_before_the_gateway_is_delivered(plant: Any, device: Devices) -> None:
+    one = device()
+    plant.make([one])
+    (plant.out / one.dns / "delivery.json").unlink()
+    assert codes(replace(plant, receiver="Neu.GWA").make([one])) == ["provisioned"]
+    with opened(plant.out / one.dns) as token, SecurityModule(TokenVault(token)) as module:
+        anchors = {anchor.role: anchor.certificate for anchor in module.anchors()}
+        assert len(module.anchors()) == len(anchors) == 4
+    assert anchors[AnchorRole.GWA_SIG] == read_pem(plant.world / "Neu.GWA" / "sig.pem")[0]
+    assert load_configuration(plant.out / one.dns / "gateway.yaml").administrator.name == "Neu.GWA"
+    assert len(issued(plant, one)) == 3
+
+
 def test_a_damaged_delivery_record(plant: Any, device: Devices) -> None:
     one = device()
     plant.make([one])

@@ -220,13 +220,13 @@ class AdministratorServer:
         return NtpServerProtocol(self._standing, log=_complain, monotonic=self._pace.monotonic)
 
     def _standing(self) -> Standing:
-        clock = self._configuration.clock
+        clock, now = self._configuration.clock, self._pace.now()
         return Standing(
-            self._pace.now(),
+            now,
             trusted=True,
             stratum=clock.stratum,
             reference_id=_OWN_CLOCK,
-            set_at=self._pace.now(),
+            set_at=now,  # read once: an answer whose reference is after its time is dropped
             root_dispersion=clock.maximum_error_seconds,
         )
 

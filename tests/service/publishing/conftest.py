@@ -37,7 +37,7 @@ assert _spec is not None and _spec.loader is not None
 _pkis = sys.modules.setdefault("pki_conftest", importlib.util.module_from_spec(_spec))
 _spec.loader.exec_module(_pkis)
 _workshop_template, workshops, workshop = _pkis._workshop_template, _pkis.workshops, _pkis.workshop
-packages, changed_policy = _pkis.packages, _pkis.changed_policy
+packages, changed_policy, new_keys = _pkis.packages, _pkis.changed_policy, _pkis.new_keys
 
 CONFIGURATION = """\
 dn: cn=config
@@ -257,6 +257,8 @@ class Publication:
         return Publisher(
             self.pki.store, self.pki.policy, self.pki.environment, lambda: self.workshop.now, **self.options
         )
+
+    parsed = staticmethod(parsed)
 
     def connect(self) -> AbstractAsyncContextManager[LdapConnection]:
         return bound(self.slapd)

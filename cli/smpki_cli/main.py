@@ -40,6 +40,7 @@ COMMANDS = {
     "audit": ("audit", "Verify the audit chain."),
     "cms": ("cms", "Protect contents for their recipient, and open them."),
     "gateway": ("gateway", "Make, wake and run gateways."),
+    "gwa": ("gwa", "Be the administrator of gateways: adopt, wake, personalise, renew them."),
     "emt": ("emt", "Be a market participant that takes readings from gateways."),
     "tls": ("tls", "Try TLS with a peer, from either side."),
     "policy": ("policy", "Check and show Certificate Policies."),

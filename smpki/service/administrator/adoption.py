@@ -159,7 +159,10 @@ class Adoption:
         """What the former administrator's record says."""
         hand_over = read_hand_over(data, where)
         record = hand_over.record
-        verify_detached(hand_over.signed, hand_over.signature, record.signer)
+        try:
+            verify_detached(hand_over.signed, hand_over.signature, record.signer)
+        except GatewayError as error:
+            raise GatewayError(error.code, error.message, where=f"{where}: signature", hint=_ASK_AGAIN) from None
         triple = _triple(record.certificates, record.chain)
         self._check(record.signer, "sig", (CertificateType.GWA,), record.former, record.chain, f"{where}: signer")
         holder = f"{record.gateway}.SMGW"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +32,7 @@ class Pace:
         finally:
             for each in waiting:
                 each.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     def until(self, moment: datetime) -> float:
         """Seconds to a moment; a glance at most."""

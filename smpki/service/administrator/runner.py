@@ -176,7 +176,7 @@ class Runner:
             raise GatewayError("gwa.job.late", message, where=job.step, hint="see smpki gwa show")
         with self._store.view() as view:
             gateway = view.gateways.get(job.gateway)
-        if step.connected and gateway.state != "active":
+        if PLANS[job.kind].lane is Lane.GATEWAY and gateway.state != "active":
             message = f"the gateway is {gateway.state}"
             raise GatewayError("gwa.gateway.state", message, where=job.step, hint="see smpki gwa show")
         return gateway

@@ -65,8 +65,8 @@ class Waker:
         message = build_wake_up(gateway, self._pace.now(), self._key)
         try:
             await self._send(message, *split_address(address))
-        except OSError as error:
-            reason = error.strerror or "the name is no host's"
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "the name is no host's"
             hint = "check address and network"
             raise GatewayError("wakeup.unsent", f"it can't be sent: {reason}", where=address, hint=hint) from None
 

@@ -94,23 +94,25 @@ class Office:
         home = self.folder / "home"
         return ca.Workshop(ca.Home(home), f"sqlite:///{home / 'smpki.db'}")
 
-    def issue(self, package: bytes, now: datetime) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
+    def issue(
+        self, package: bytes, now: datetime, *, again: bool = False
+    ) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
         """Certificates for a package, and the chain above them."""
         pki = self.pki
         pki.now = now
         with pki.open() as opened:
-            (outcome,) = opened.issue([Order("package", package)], ca.program.SUB_CA)
+            (outcome,) = opened.issue([Order("package", package, again=again)], ca.program.SUB_CA)
             assert outcome.error is None, outcome.error
             found = outcome.certificates, chain_above(opened.store, outcome.certificates[0])
             certificates, chain = ([x509.load_der_x509_certificate(one.der) for one in part] for part in found)
             return certificates, chain
 
-    def enrol(self, name: str, **attributes: str) -> None:
+    def enrol(self, name: str, *, again: bool = False) -> None:
         """A triple in a folder of its own."""
         keys = ca.make_keys()
-        values = {"CN": name, "O": "SM-Test-PKI-DE", "OU": "9900000000001", "C": "DE", "serialNumber": "1"}
-        subject = DistinguishedName.of(**{**values, **attributes}).to_x509()
-        certificates, chain = self.issue(build_initial_package(subject, keys, CONTACT), START)
+        subject = DistinguishedName.of(CN=name, O="SM-Test-PKI-DE", OU="9900000000001", C="DE", serialNumber="1")
+        package = build_initial_package(subject.to_x509(), keys, CONTACT)
+        certificates, chain = self.issue(package, START, again=again)
         folder = self.folder / name
         write_keys(folder, keys)
         for use, certificate in zip(("tls", "sig", "enc"), certificates, strict=True):
@@ -284,7 +286,7 @@ class Desk:
 
     async def late(self, job: Job) -> Job:
         """The job, once its time is up."""
-        await self.world.time.advance((job.deadline - self.world.now()).total_seconds())
+        await self.world.leap((job.deadline - self.world.now()).total_seconds())
         return await self.done(job)
 
     async def do(self, gateway: "TestGateway", kind: str, arguments: Any = None) -> Job:
@@ -434,6 +436,7 @@ class World:
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     new_keys = staticmethod(ca.make_keys)
+    certificate = staticmethod(lambda text: x509.load_pem_x509_certificate(text.encode()))
 
     US, OTHER, MAKER = US, OTHER, MAKER
 
@@ -455,6 +458,11 @@ class World:
         made.provision()
         self.gateways.append(made)
         return made
+
+    async def leap(self, seconds: float) -> None:
+        """Let much time pass at once: what goes on every second meanwhile does so but once."""
+        self.time.now += seconds
+        await self.time.advance(1)
 
     async def until(self, true: Callable[[], Any]) -> Any:
         """Let time pass until something is so."""

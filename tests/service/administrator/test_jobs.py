@@ -35,7 +35,7 @@ def test_a_gateway_is_woken_until_it_comes(tell: Tell, opened: Any) -> None:
             async with gateway.running():
                 assert (await desk.done(job)).result == {"connected": True}
             count = len(desk.wake_ups)
-            await world.time.advance(300)
+            await world.leap(300)
             assert len(desk.wake_ups) == count
 
     tell(story)
@@ -45,7 +45,7 @@ def test_a_gateway_without_an_address_comes_on_its_own_schedule(tell: Tell, open
     async def story(world: Any) -> None:
         async with opened(start=False) as (desk, gateway):
             job = desk.order(gateway, "wake")
-            await world.time.advance(3600)
+            await world.leap(3600)
             assert desk.events(gateway).count("gwa.wake.address") == 1
             async with gateway.running():
                 assert (await desk.done(job)).state == "done"
@@ -57,7 +57,7 @@ def test_a_wake_up_brings_a_gateway_that_runs(tell: Tell, opened: Any) -> None:
     async def story(world: Any) -> None:
         async with opened(times={"linger_seconds": 1}) as (desk, gateway):
             await desk.do(gateway, "wake")
-            await world.time.advance(120)
+            await world.leap(120)
             seen_at = desk.gateway(gateway).seen_at
             await desk.do(gateway, "wake")
             assert desk.gateway(gateway).seen_at > seen_at

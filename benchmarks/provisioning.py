@@ -42,7 +42,7 @@ from smpki.policy.model import CertificateType
 from smpki.requests.keys import KeyTriple, Signer
 from smpki.service.issuing import SubCaProcess
 
-_OF_A_ROUND = 48
+_OF_A_ROUND = 32
 _QUICK, _LONG = 30.0, 120.0  # seconds from the start in which rounds have to end
 
 

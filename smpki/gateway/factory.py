@@ -108,7 +108,7 @@ class _Run:
         self._ordered.append(_Ordered(device, package))
 
     def _order(self) -> None:
-        enough = len(self._ordered) >= self._room // 2 or not self._in_preparation
+        enough = len(self._ordered) >= self._room // 4 or not self._in_preparation
         if self._ordered and enough and not self._counter_is_busy:
             batch, self._ordered = self._ordered, []
             self._counter_is_busy = True

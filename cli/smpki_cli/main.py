@@ -32,6 +32,7 @@ COMMANDS = {
     "resume": ("revocation", "End a suspension."),
     "settle-suspensions": ("revocation", "End the suspensions that have lasted their longest time."),
     "crl": ("crl", "Issue, list and publish CRLs."),
+    "publish": ("publish", "Give out CRLs and certificates: by HTTP, and in a directory."),
     "list": ("certificates", "List certificates."),
     "show": ("certificates", "Show one certificate."),
     "inspect": ("look", "Explain certificates, CRLs and request packages."),

@@ -29,7 +29,7 @@ _VERSIONS = {"1.2": ["TLSv1.2"], "1.3": ["TLSv1.3"], "both": ["TLSv1.2", "TLSv1.
 _HTTPS = 443
 
 
-def _start_provider(parameters: Mapping[str, Any]) -> None:
+def start_provider(parameters: Mapping[str, Any]) -> None:
     """OpenSSL can use a token's key only when it starts with pkcs11-provider."""
     if parameters["token_key"]:
         from smpki.hsm.module import find_module
@@ -54,7 +54,7 @@ def _tls_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         for option in reversed(options):
             function = option(function)
-        return command(name, first=_start_provider)(function)
+        return command(name, first=start_provider)(function)
 
     return decorate
 
@@ -188,10 +188,11 @@ def _endpoint(
     logging.getLogger("smpki.tls").addHandler(logging.NullHandler())  # all is shown here
     chosen: profiles.Profile = getattr(profiles, f"{profile}_{role.value}".upper())
     chosen = replace(chosen, versions=frozenset(profiles.Version(name) for name in _VERSIONS[versions]))
-    return Endpoint(chosen, _identity(home, certificates, key), _check(profile, peers), clock=_now)
+    return Endpoint(chosen, identity_of(home, certificates, key), _check(profile, peers), clock=_now)
 
 
-def _identity(home: "Home", certificates: Path | None, key: KeyChoice | None) -> "Identity | None":
+def identity_of(home: "Home", certificates: Path | None, key: KeyChoice | None) -> "Identity | None":
+    """Who we are in TLS: the certificate of a file, with its chain, and its key; ``None`` where neither was given."""
     if (certificates is None) != (key is None):
         raise click.UsageError("give --cert together with --key or --token-key")
     if certificates is None or key is None:

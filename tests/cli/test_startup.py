@@ -272,6 +272,12 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     tell(["gateway", "run", str(tmp_path / "gateway.yaml"), "--for", "0"])
     tls = ["--cert", str(administrator / "tls.pem"), "--key", str(administrator / "tls.key")]
     tell(["tls", "listen", *tls, "--for", "0"])
+    here, root = ["--listen", "127.0.0.1:0", "--for", "0"], tmp_path / "home" / "published" / "SM-Test-Root.CA.1.cer"
+    tell(
+        ["publish", "serve", *here],
+        ["publish", "ldap", "--url", "ldapi://%2Fnowhere", "--for", "0"],
+        ["publish", "ldaps", *here, *tls, "--trust", str(root)],
+    )
     listen = [sys.executable, "-c", "from smpki_cli.main import main; main()", "tls", "listen", *tls, "--count", "1"]
     with subprocess.Popen(listen, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as listener:
         assert listener.stderr

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ _pkis = sys.modules.setdefault("pki_conftest", importlib.util.module_from_spec(_
 _spec.loader.exec_module(_pkis)
 _workshop_template, workshops, workshop = _pkis._workshop_template, _pkis.workshops, _pkis.workshop
 packages, changed_policy, new_keys = _pkis.packages, _pkis.changed_policy, _pkis.new_keys
+crew, _office_template, offices, office = _pkis.crew, _pkis._office_template, _pkis.offices, _pkis.office
 
 CONFIGURATION = """\
 dn: cn=config
@@ -289,3 +291,34 @@ def publication(workshop: Any, slapd: Slapd) -> Iterator[Publication]:
     with workshop.open() as pki:
         assert all(outcome.record for outcome in pki.crls.issue())
         yield Publication(workshop, pki, slapd)
+
+
+@contextmanager
+def _tunnel(port: int, options: Sequence[str]) -> Iterator[int]:
+    """A port; who connects there is connected to another by ``openssl s_client``, with brainpool and TLS 1.2."""
+    command = ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}", "-tls1_2"]
+    command += ["-curves", "brainpoolP256r1", *options]
+    listener = socket.create_server(("127.0.0.1", 0))
+    started: list[subprocess.Popen[bytes]] = []
+
+    def serve() -> None:
+        one, _ = listener.accept()
+        with one:
+            started.append(subprocess.Popen(command, stdin=one, stdout=one, stderr=subprocess.DEVNULL))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        thread.join()
+        listener.close()
+        for program in started:
+            program.kill()
+            program.wait()
+
+
+@pytest.fixture(scope="session")
+def tunnel() -> Callable[[int, Sequence[str]], AbstractContextManager[int]]:
+    """Call it with a port, and openssl's options for a certificate: a port that leads there through TLS."""
+    return _tunnel

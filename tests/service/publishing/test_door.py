@@ -1,11 +1,9 @@
 """LDAPS with certificates of the SM-PKI, asked by others' programs: ldapsearch behind openssl s_client."""
 
 import asyncio
-import socket
 import subprocess
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +41,7 @@ class House:
     folder: Path
     triple: Any
     keys: Any
+    tunnel: Any
     directory_port: int = 0
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -94,7 +93,7 @@ class House:
 
         async def go() -> subprocess.CompletedProcess[str]:
             async with self.door() as server:
-                with tunnel(server.port, options) as port:
+                with self.tunnel(server.port, options) as port:
                     whole = [command[0], "-H", f"ldap://127.0.0.1:{port}", *command[1:]]
                     run = lambda: subprocess.run(whole, capture_output=True, text=True, timeout=30)  # noqa: E731
                     return await asyncio.to_thread(run)
@@ -105,37 +104,12 @@ class House:
         return self.ask("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-b", name, "-s", "base", options=options)
 
 
-@contextmanager
-def tunnel(port: int, options: Sequence[str]) -> Iterator[int]:
-    """A port; who connects there is connected to another by ``openssl s_client``, with brainpool and TLS 1.2."""
-    command = ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}", "-tls1_2"]
-    command += ["-curves", "brainpoolP256r1", *options]
-    listener = socket.create_server(("127.0.0.1", 0))
-    started: list[subprocess.Popen[bytes]] = []
-
-    def serve() -> None:
-        one, _ = listener.accept()
-        with one:
-            started.append(subprocess.Popen(command, stdin=one, stdout=one, stderr=subprocess.DEVNULL))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield int(listener.getsockname()[1])
-    finally:
-        thread.join()
-        listener.close()
-        for program in started:
-            program.kill()
-            program.wait()
-
-
 @pytest.fixture
-def house(publication: Any, packages: Any, new_keys: Any, tmp_path: Path) -> House:
+def house(publication: Any, packages: Any, new_keys: Any, tunnel: Any, tmp_path: Path) -> House:
     keys = new_keys()
     triple = publication.workshop.issue(packages.make(keys=keys)).certificates
     publication.compare()
-    made = House(publication, tmp_path, triple, keys)
+    made = House(publication, tmp_path, triple, keys, tunnel)
     made.write_lists()
     return made
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
@@ -312,3 +313,15 @@ def test_certificates_leave_as_they_came(file: bytes) -> None:
     record = read_delivery(file).record
     pem = json.loads(file)["record"]["certificates"]["sig"]
     assert record.certificates.sig.public_bytes(Encoding.PEM).decode() == pem
+
+
+def test_openssl_verifies_the_signature(file: bytes, tmp_path: Path) -> None:
+    value = json.loads(file)
+    content, signature = tmp_path / "record", tmp_path / "signature"
+    content.write_text(json.dumps(value["record"], separators=(",", ":")))
+    signature.write_bytes(b64decode(value["signature"]))
+    command = ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-noverify", "-out", "/dev/null"]
+    for text, code in ((content.read_text(), 0), (content.read_text() + " ", 4)):
+        content.write_text(text)
+        done = subprocess.run([*command, "-in", signature, "-content", content], capture_output=True)
+        assert done.returncode == code, done.stderr

@@ -12,6 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from smpki.asn1.algorithms import SIGNATURE_IDENTIFIERS
+from smpki.asn1.crl import Entry, encode_tbs
+from smpki.asn1.signed import assemble, encode_extension
+from smpki.ca.crl_series import crl_series
+from smpki.ca.store.crls import Crls
 from smpki.ca.sub_cas import SubCaOrder
 from smpki.service.publishing import ldap_client
 from smpki.service.publishing.publisher import Pace, Session, keep_published
@@ -33,11 +38,16 @@ def ders(*issued: Any) -> set[bytes]:
 
 def newest_crls(publication: Any) -> dict[str, bytes]:
     """The CRL in force by the LDAP address of its series."""
-    from smpki.ca.crl_series import crl_series
-
     pki = publication.pki
     found = crl_series(pki.store, pki.policy, pki.environment)
     return {series.addresses[1]: pki.store.crls.der(series.newest) for series in found}
+
+
+def newest(publication: Any, name: str) -> Any:
+    """The record of the CRL in force of one issuer."""
+    pki = publication.pki
+    found = crl_series(pki.store, pki.policy, pki.environment)
+    return next(series.newest for series in found if series.name.common_name == name)
 
 
 def test_an_empty_directory_is_filled(publication: Any, packages: Any) -> None:
@@ -54,9 +64,7 @@ def test_an_empty_directory_is_filled(publication: Any, packages: Any) -> None:
         "o": [b"SM-Test-PKI-DE"],
         "serialNumber": [b"1"],
         "cACertificate;binary": [publication.pki.store.authorities(kind="sub-ca")[0].der],
-        "certificateRevocationList;binary": [
-            newest_crls(publication)[next(uri for uri in newest_crls(publication) if "Beispiel" in uri)]
-        ],
+        "certificateRevocationList;binary": [publication.pki.store.crls.der(newest(publication, "Beispiel.CA"))],
     }
     firm = found[f"cn={FIRM},{SUFFIX}"]
     assert {value.decode() for value in firm.pop("objectClass")} == {"device", "pkiUser"}
@@ -147,6 +155,28 @@ def test_what_is_no_crl_of_the_ca_is_not_overwritten(publication: Any) -> None:
     report = publication.compare()
     assert [error.code for error in report.refused] == ["publish.crl.foreign"]
     assert counts(report) == (0, 0, 0, 1)
+
+
+def test_a_crl_of_many_megabytes(publication: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """slapd takes no more than four of them at a time, unless it is told to, as our configuration does."""
+    small = x509.load_der_x509_crl(publication.pki.store.crls.der(newest(publication, "Beispiel.CA")))
+    since = small.last_update_utc
+    entries = (Entry(number, since, b"") for number in range(2**120, 2**120 + 150_000))
+    extensions = b"".join(encode_extension(one.value) for one in small.extensions)
+    moments = since, since + timedelta(days=10)
+    tbs = encode_tbs(SIGNATURE_IDENTIFIERS["sha384"], small.issuer, *moments, entries, extensions)
+    large = assemble(tbs, "sha384", small.signature)
+    assert len(large) > 4_194_304
+    der = Crls.der
+
+    def replaced(self: Crls, record: Any) -> bytes:
+        return large if record.kind == "sub-ca" else der(self, record)
+
+    monkeypatch.setattr(Crls, "der", replaced)
+    assert counts(publication.compare()) == (6, 0, 0, 0)
+    entry = publication.slapd.search(f"serialNumber=1,cn=Beispiel.CA,{SUFFIX}", "certificateRevocationList")
+    assert [found["certificateRevocationList;binary"] for found in entry.values()] == [[large]]
+    assert not publication.compare()
 
 
 def test_both_roots_and_the_link_between_them(publication: Any) -> None:

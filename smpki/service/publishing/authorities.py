@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from cryptography import x509
 
@@ -10,7 +11,7 @@ from smpki.errors import SmpkiError
 from smpki.policy.directory_name import NameKey
 from smpki.policy.model import EnvironmentName, Policy
 from smpki.policy.names import same_name
-from smpki.service.publishing.directory import Report, add, binary
+from smpki.service.publishing.directory import Report, add, again_if_raced, binary
 from smpki.service.publishing.layout import AuthorityEntry, authority_entries
 from smpki.service.publishing.ldap_client import LdapConnection
 from smpki.service.publishing.ldap_messages import Change, Entry
@@ -45,7 +46,7 @@ class Authorities:
                 continue
             self._seen[entry.name.key] = entry
             try:
-                await self._bring(entry, report)
+                await again_if_raced(partial(self._bring, entry, report))
             except SmpkiError as error:
                 report.refuse(error)
 

@@ -1,11 +1,11 @@
 """A directory as publishers use it: entries come with those above them, and each refusal is about one entry or all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smpki.errors import SmpkiError
 from smpki.policy.directory_name import DirectoryName
-from smpki.service.publishing.directory_errors import ENTRY_EXISTS, NO_SUCH_ENTRY, DirectoryRefused
+from smpki.service.publishing.directory_errors import ENTRY_EXISTS, NO_SUCH_ENTRY, RACES, DirectoryRefused
 from smpki.service.publishing.layout import ancestors, new_entry
 from smpki.service.publishing.ldap_client import LdapConnection
 
@@ -38,6 +38,16 @@ class Report:
 
 
 _OF_ENTRIES = ("publish.crl.", "publish.layout", "name.directory")
+
+
+async def again_if_raced(act: Callable[[], Awaitable[None]]) -> None:
+    """Do what begins with a look at the directory; a second time when somebody else was there in between."""
+    try:
+        await act()
+    except DirectoryRefused as error:
+        if error.result not in RACES:
+            raise
+        await act()
 
 
 def binary(values: Values) -> dict[str, Sequence[bytes]]:

@@ -9,6 +9,9 @@ from smpki.policy.text import visible
 NO_SUCH_ENTRY, ENTRY_EXISTS, HAS_ENTRIES_BELOW = 32, 68, 66
 """Result codes that a publisher expects (RFC 4511 A.2)."""
 
+RACES = frozenset({16, 20, NO_SUCH_ENTRY, ENTRY_EXISTS})
+"""Result codes that say that somebody else was faster: what was to go is gone, what was to come is there."""
+
 _CREDENTIALS = "credentials", "the directory does not let us in", "check bind name and password, or the certificate"
 _REFUSED = "refused", "the directory does not let us do that", "give the publisher the right to write below the base"
 _READ_ONLY = "read_only", "the directory takes no changes now", "publish to the one that is written to"
@@ -54,7 +57,7 @@ class DirectoryRefused(SmpkiError):
 
 def lost(where: str, why: str) -> SmpkiError:
     """The connection ended."""
-    hint = "see its log (does it trust our certificate?); what it misses is written as soon as it is back"
+    hint = "see its log: does it trust our certificate, does it take messages of this size? it is tried again"
     return SmpkiError("publish.directory.lost", f"the connection to the directory ended: {why}", where=where, hint=hint)
 
 

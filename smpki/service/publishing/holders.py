@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from cryptography import x509
 
@@ -13,7 +14,7 @@ from smpki.ca.store.store import Store
 from smpki.errors import PolicyError, SmpkiError, StoreError
 from smpki.policy.directory_name import DirectoryName, NameKey
 from smpki.policy.names import DistinguishedName
-from smpki.service.publishing.directory import Report, add
+from smpki.service.publishing.directory import Report, add, again_if_raced
 from smpki.service.publishing.directory_errors import HAS_ENTRIES_BELOW, NO_SUCH_ENTRY, DirectoryRefused
 from smpki.service.publishing.layout import CERTIFICATES, HOLDER_CLASSES, new_entry
 from smpki.service.publishing.ldap_client import LdapConnection
@@ -86,8 +87,8 @@ class Holders:
     async def _bring(self, keys: Collection[str], report: Report) -> None:
         for some in _in_parts(sorted(keys)):
             wanted = await asyncio.to_thread(self._store.holdings.of, some, self._shown, self._clock())
-            ends = [self._bring_one(key, wanted.get(key, []), report) for key in some]
-            for error in await asyncio.gather(*ends, return_exceptions=True):
+            acts = (partial(self._bring_one, key, wanted.get(key, []), report) for key in some)
+            for error in await asyncio.gather(*map(again_if_raced, acts), return_exceptions=True):
                 if isinstance(error, SmpkiError):
                     report.refuse(error)
                 elif error is not None:

@@ -364,6 +364,25 @@ def test_more_holders_than_a_page_of_an_answer_has(
     assert not publication.compare()
 
 
+def test_two_publishers_do_not_hinder_each_other(publication: Any, packages: Any) -> None:
+    for number in range(20):
+        publication.workshop.issue(packages.gateway(number))
+
+    async def one() -> Any:
+        async with publication.connect() as connection:
+            return await publication.publisher.session(connection).compare()
+
+    async def both() -> Any:
+        return await asyncio.gather(one(), one())
+
+    reports = asyncio.run(both())
+    assert [report.refused for report in reports] == [[], []]
+    assert sum(report.added for report in reports) == 26
+    publication.workshop.now += timedelta(days=5 * 366)
+    assert [report.refused for report in asyncio.run(both())] == [[], []]
+    assert not publication.compare()
+
+
 # outages
 
 

@@ -69,6 +69,7 @@ def _load(name: str, *path: str) -> Any:
 
 ca = _load("ca_workshop", "ca", "conftest.py")
 gateway_world = _load("gateway_world", "gateway", "runtime", "conftest.py")
+gateway_world.PATIENCE = 30.0  # real seconds: a job takes several connections
 
 START: datetime = ca.NOW
 US, OTHER, MAKER = "Verwalter.GWA", "Neu.GWA", "Hersteller.GWH"
@@ -84,10 +85,17 @@ def pem(*certificates: x509.Certificate) -> bytes:
 class Office:
     """A PKI in a folder, and the triples of those who turn to it.
 
-    :param folder: of the PKI, and of ``US``, ``OTHER`` and ``MAKER``
+    :param folder: of the PKI, and of who is enrolled
+    :param template: of those who were enrolled before
     """
 
     folder: Path
+    template: Path | None = None
+
+    def triple(self, name: str) -> Path:
+        """The folder of somebody's triple."""
+        own = self.folder / name
+        return own if own.exists() or self.template is None else self.template / name
 
     @property
     def pki(self) -> Any:
@@ -120,15 +128,15 @@ class Office:
         (folder / "chain.pem").write_bytes(pem(*chain))
 
     def own(self, name: str) -> Own:
-        return load_own(self.folder / name, FileOrTokenSource(None, lambda: None))
+        return load_own(self.triple(name), FileOrTokenSource(None, lambda: None))
 
     def signer(self, name: str) -> Signer:
-        file = self.folder / name / "sig.pem"
+        file = self.triple(name) / "sig.pem"
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
         return Signer(FileOrTokenSource(None, lambda: None).key_of(certificate, file), certificate)
 
     def certificate(self, name: str, use: str) -> x509.Certificate:
-        return x509.load_pem_x509_certificate((self.folder / name / f"{use}.pem").read_bytes())
+        return x509.load_pem_x509_certificate((self.triple(name) / f"{use}.pem").read_bytes())
 
     def publish(self, now: datetime) -> None:
         """New revocation lists, in the folder ``published``."""
@@ -204,14 +212,14 @@ class Desk:
         self.server: AdministratorServer
         self.task: asyncio.Task[None]
         self.folder.mkdir()
-        shutil.copyfile(self.world.office.folder / "gwa.db", self.folder / "gwa.db")
+        shutil.copyfile((self.world.office.template or self.world.office.folder) / "gwa.db", self.folder / "gwa.db")
         self.ca = Ca(self.world.office, self.world.now)
         self.own = self.world.office.own(self.name)
 
     @property
     def configuration(self) -> Configuration:
         values = {
-            "own": str(self.world.office.folder / self.name),
+            "own": str(self.world.office.triple(self.name)),
             "database": "gwa.db",
             "listen": {part: self.ports.get(part, "127.0.0.1:0") for part in ("management", "admin_service", "time")},
             "trust": {"anchors": [str(self.world.folder / "root.pem")], **self.trust},
@@ -361,7 +369,7 @@ class TestGateway:
         self.record = sign_delivery(record, signer.certificate, signer.key)
 
     def configuration(self) -> GatewayConfiguration:
-        gwa = self.world.office.folder / self.administrator.name
+        gwa = self.world.office.triple(self.administrator.name)
         values = {
             "id": self.id.dns,
             "software_keys": str(self.folder / "keys.json"),
@@ -441,7 +449,7 @@ class World:
     US, OTHER, MAKER = US, OTHER, MAKER
 
     def __post_init__(self) -> None:
-        chain = x509.load_pem_x509_certificates((self.office.folder / US / "chain.pem").read_bytes())
+        chain = x509.load_pem_x509_certificates((self.office.triple(US) / "chain.pem").read_bytes())
         (self.folder / "root.pem").write_bytes(pem(chain[0]))
 
     def now(self) -> datetime:
@@ -474,8 +482,8 @@ Story = Callable[[World], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def world(_office_of_gwa: Office, tmp_path: Path) -> World:
-    office = Office(tmp_path / "office")
-    shutil.copytree(_office_of_gwa.folder, office.folder)
+    office = Office(tmp_path / "office", _office_of_gwa.folder)
+    shutil.copytree(_office_of_gwa.folder / "home", office.folder / "home")
     return World(office, tmp_path)
 
 

@@ -94,11 +94,6 @@ def test_a_record_of_the_future_or_of_certificates_that_have_ended(world: Any, d
 
 def test_a_certificate_of_ours_that_the_gateway_does_not_know_is_warned_of(world: Any, desk: Any) -> None:
     gateway = world.gateway(desk)
-    folder = world.office.folder / world.US
-    for name in ("tls", "sig", "enc", "chain"):
-        (folder / f"{name}.pem").unlink()
-    for name in ("tls", "sig", "enc"):
-        (folder / f"{name}.key").unlink()
     world.office.enrol(world.US, again=True)
     desk.own = world.office.own(world.US)
     assert "won't accept" in desk.adopt(gateway.record).warning

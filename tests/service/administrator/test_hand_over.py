@@ -11,8 +11,8 @@ Tell = Callable[..., None]
 @pytest.mark.parametrize("kind", ["seal", "operation"])
 def test_a_gateway_changes_hands(kind: str, tell: Tell, opened: Any) -> None:
     async def story(world: Any) -> None:
-        theirs = world.desk(world.OTHER)
-        async with opened(times={"hand_over_seconds": 300}) as (desk, gateway), theirs.serving():
+        theirs = world.desk(world.OTHER, times={"retry_seconds": 5, "longest_retry_seconds": 20})
+        async with opened(times={"hand_over_seconds": 60}) as (desk, gateway), theirs.serving():
             if kind == "operation":
                 await desk.do(gateway, "personalise")
             job = desk.orders.hand_over(gateway.id, theirs.body())
@@ -40,7 +40,7 @@ def test_who_has_not_adopted_the_gateway_yet_gets_it_later(tell: Tell, opened: A
     async def story(world: Any) -> None:
         theirs = world.desk(world.OTHER)
         times = {"retry_seconds": 1, "longest_retry_seconds": 2, "trial_attempts": 1}
-        waiting = {"hand_over_seconds": 300}
+        waiting = {"hand_over_seconds": 60}
         async with theirs.serving(), opened(gateway={"times": times}, times=waiting) as (desk, gateway):
             job = desk.orders.hand_over(gateway.id, theirs.body())
             await world.until(lambda: "gwa.hand_over.back" in desk.events(gateway))
@@ -58,7 +58,7 @@ def test_nobody_is_there_and_the_gateway_stays(tell: Tell, opened: Any) -> None:
         async with theirs.serving():
             body = theirs.body()
         times = {"retry_seconds": 1, "longest_retry_seconds": 2, "trial_attempts": 1}
-        settings = {"hand_over_seconds": 300, "job_seconds": 900}
+        settings = {"hand_over_seconds": 60, "job_seconds": 900}
         async with opened(gateway={"times": times}, times=settings) as (desk, gateway):
             job = desk.orders.hand_over(gateway.id, body)
             await world.until(lambda: "gwa.hand_over.back" in desk.events(gateway))
@@ -74,8 +74,8 @@ def test_nobody_is_there_and_the_gateway_stays(tell: Tell, opened: Any) -> None:
 
 def test_a_gateway_comes_back_by_a_later_record_only(tell: Tell, opened: Any) -> None:
     async def story(world: Any) -> None:
-        theirs = world.desk(world.OTHER, times={"hand_over_seconds": 120})
-        async with opened(times={"hand_over_seconds": 120}) as (desk, gateway), theirs.serving():
+        theirs = world.desk(world.OTHER, times={"hand_over_seconds": 60})
+        async with opened(times={"hand_over_seconds": 60}) as (desk, gateway), theirs.serving():
             job = desk.orders.hand_over(gateway.id, theirs.body())
             there = (await world.until(lambda: desk.job(job).result))["record"].encode()
             theirs.adopt(there, gateway.wake_up)
@@ -96,7 +96,7 @@ def test_a_gateway_comes_back_by_a_later_record_only(tell: Tell, opened: Any) ->
 def test_a_restart_at_any_step(step: str, tell: Tell, opened: Any) -> None:
     async def story(world: Any) -> None:
         theirs = world.desk(world.OTHER)
-        desk = world.desk(times={"hand_over_seconds": 120})
+        desk = world.desk(times={"hand_over_seconds": 60})
         async with theirs.serving():
             async with desk.serving():
                 gateway = world.gateway(desk)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Index, LargeBinary, Table, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from smpki.db.types import HexText, RowNumber, UtcTime
@@ -34,6 +34,9 @@ class QueuedRequestRow(SQLModel, table=True):
 
     __tablename__ = "queued_request"
     __table_args__ = (
+        CheckConstraint(
+            "state IN ('held', 'waiting', 'answered', 'delivered', 'given_up')", name="ck_queued_request_state"
+        ),
         UniqueConstraint("authority", "subject_key", "role", "message_id", name="uq_queued_request"),
         Index("ix_queued_request_due", "authority", "due_at", sqlite_where=_IS_WORK, postgresql_where=_IS_WORK),
     )

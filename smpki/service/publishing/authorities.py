@@ -96,7 +96,7 @@ def _may_go(entry: AuthorityEntry, old: bytes, new: Sequence[bytes]) -> None:
     try:
         there = x509.load_der_x509_crl(old)
         issuer, number = there.issuer, _number(there)
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.InvalidVersion, x509.ExtensionNotFound, x509.DuplicateExtension):
         issuer, number = None, 0
     mine = [crl for crl in map(x509.load_der_x509_crl, new) if issuer is not None and same_name(crl.issuer, issuer)]
     if not mine:

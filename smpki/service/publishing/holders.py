@@ -105,7 +105,8 @@ class Holders:
             return
         there = found.attributes.get(CERTIFICATES.lower(), ())
         gone = [one for one in there if one not in values and await asyncio.to_thread(self._issued, one)]
-        if len(gone) == len(there) and not values and _is_ours(found, name) and await self._delete(name):
+        last = gone and len(gone) == len(there) and not values
+        if last and _is_ours(found, name) and await self._delete(name):
             report.removed += 1
             return
         changes = []
@@ -145,7 +146,7 @@ class Holders:
         try:
             serial = serial_text(x509.load_der_x509_certificate(der).serial_number)
             return self._store.get(serial).der == der
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             return False
         except StoreError as error:
             if error.code != "store.serial.unknown":

@@ -40,6 +40,7 @@ _spec.loader.exec_module(_pkis)
 _workshop_template, workshops, workshop = _pkis._workshop_template, _pkis.workshops, _pkis.workshop
 packages, changed_policy, new_keys = _pkis.packages, _pkis.changed_policy, _pkis.new_keys
 crew, _office_template, offices, office = _pkis.crew, _pkis._office_template, _pkis.offices, _pkis.office
+new_offices = _pkis.new_offices
 
 CONFIGURATION = """\
 dn: cn=config
@@ -131,7 +132,9 @@ class Slapd:
         for name in without:
             schema = re.sub(rf"^olcObjectClasses: \( \S+ NAME '{name}'\n( .*\n)*", "", schema, flags=re.MULTILINE)
         text = CONFIGURATION.format(tls=tls, schema=schema, user=LOCAL_USER)
-        self._run(["slapadd", "-n0", "-F", folder / "configuration"], text)
+        # a copy, since AppArmor on Ubuntu lets Debian's own have its own folders only
+        self._program = shutil.copy(shutil.which("slapd", path=_environment()["PATH"]) or "slapd", folder)
+        self._run([self._program, "-Tadd", "-n0", "-F", folder / "configuration"], text)
         self.start()
         ours = (ROOT / "smpki" / "service" / "publishing" / "directory.ldif").read_text(encoding="utf-8")
         ours = ours.replace("/var/lib/ldap/sm-test-pki", str(folder / "data"))
@@ -147,7 +150,7 @@ class Slapd:
         for _ in range(20):
             self.plain_port, self.tls_port = self.plain_port or free_port(), self.tls_port or free_port()
             urls = f"{self.url} ldap://127.0.0.1:{self.plain_port} {self.tls_url}"
-            command = ["slapd", "-d", "0", "-F", self.folder / "configuration", "-h", urls]
+            command = [self._program, "-d", "0", "-F", self.folder / "configuration", "-h", urls]
             self._process = subprocess.Popen(command, env=_environment(), stderr=subprocess.DEVNULL)
             while self._process.poll() is None:
                 done = subprocess.run(["ldapwhoami", "-x", "-H", self.url], capture_output=True)

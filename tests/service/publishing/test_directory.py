@@ -324,6 +324,17 @@ def test_what_others_wrote_stays(publication: Any, packages: Any) -> None:
     assert f"cn=Anlage,{SUFFIX}" in publication.slapd.everything()
 
 
+def test_an_entry_that_never_had_a_certificate_of_ours_stays(publication: Any, packages: Any) -> None:
+    async def issue_and_revoke(_: Session) -> None:
+        publication.slapd.write(f"dn: cn={FIRM},{SUFFIX}\nchangetype: add\nobjectClass: device\ncn: {FIRM}\n")
+        triple = publication.workshop.issue(packages.make()).certificates
+        publication.pki.revocations.revoke([triple[0].serial], "superseded")
+
+    *_, report = publication.run(Session.compare, issue_and_revoke, Session.follow)
+    assert not report
+    assert f"cn={FIRM},{SUFFIX}" in publication.slapd.everything()
+
+
 def test_what_others_took_away_or_changed_is_put_right(publication: Any, packages: Any) -> None:
     triple = publication.workshop.issue(packages.make()).certificates
     publication.compare()

@@ -23,25 +23,27 @@ SUFFIX = "o=SM-Test-PKI-DE,c=DE"
 
 @dataclass
 class Shell:
-    """A home and what is typed."""
+    """A PKI with its keys in SoftHSM, and what is typed.
 
-    home: Path
-    environ: dict[str, str]
+    :param clock: the time; empty for the real one
+    """
+
+    office: Any
+    clock: str
 
     def run(self, *arguments: object, status: int = 0) -> Any:
         """The JSON that a command prints."""
-        command = [*SMPKI, *map(str, arguments), "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120)
-        assert done.returncode == status, done.stdout + done.stderr
-        return json.loads(done.stdout) if done.stdout else done.stderr
+        answer = self.office.run(*arguments, "--json", environ={"SMPKI_CLOCK": self.clock})
+        assert answer["exit"] == status, answer["out"] + answer["err"]
+        return json.loads(answer["out"]) if answer["out"] else answer["err"]
 
     @contextmanager
     def running(self, *arguments: object) -> Iterator[Any]:
         """What a server says when it is ready; in the end it is told to end, and does."""
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("SMPKI_")}
+        environ |= {"SMPKI_HOME": str(self.office.folder), "SMPKI_CLOCK": self.clock}
         command = [*SMPKI, *map(str, arguments), "--json"]
-        with subprocess.Popen(
-            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as one:
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one:
             assert one.stdout and one.stderr
             line = one.stdout.readline()
             assert line, one.stderr.read()
@@ -53,15 +55,10 @@ class Shell:
             assert (one.returncode, rest) == (0, ""), log
 
 
-def shell(home: Path, **more: str) -> Shell:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SMPKI_")}
-    return Shell(home, environ | {"SMPKI_HOME": str(home)} | more)
-
-
 @pytest.fixture
-def office_shell(office: Any) -> Shell:
+def shell(office: Any) -> Shell:
     """A PKI with CRLs, at one fixed time."""
-    made = shell(office.folder, SMPKI_CLOCK="2026-11-22T12:00:00+00:00")
+    made = Shell(office, "2026-11-22T12:00:00+00:00")
     made.run("crl", "issue", "--due")
     return made
 
@@ -74,41 +71,41 @@ def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def test_http(office_shell: Shell) -> None:
-    with office_shell.running("publish", "serve", "--listen", "127.0.0.1:0") as ready:
+def test_http(shell: Shell) -> None:
+    with shell.running("publish", "serve", "--listen", "127.0.0.1:0") as ready:
         address = f"http://{ready['address']}/Beispiel.CA.1.crl"
         first = httpx.get(address, trust_env=False)
         assert first.headers["content-type"] == "application/pkix-crl"
         asked = {"if-none-match": first.headers["etag"]}
         assert httpx.get(address, headers=asked, trust_env=False).status_code == 304
-        office_shell.run("crl", "issue", "--ca", "Beispiel.CA")
+        shell.run("crl", "issue", "--ca", "Beispiel.CA")
         again = httpx.get(address, headers=asked, trust_env=False)
     crl = x509.load_der_x509_crl(again.content)
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
 
 
-def test_a_directory_once(office_shell: Shell, slapd: Any) -> None:
+def test_a_directory_once(shell: Shell, slapd: Any) -> None:
     everything = {"added": 6, "changed": 0, "removed": 0, "refused": []}
     nothing = everything | {"added": 0}
     tls = ["--url", slapd.tls_url, "--cert", slapd.client.file, "--key", slapd.client.key_file]
-    assert office_shell.run("publish", "ldap", *tls, "--peer", slapd.server.file, "--once") == everything
-    assert office_shell.run("publish", "ldap", "--url", slapd.url, "--once") == nothing
-    wrong = office_shell.run("publish", "ldap", *tls, "--peer", slapd.guest.file, "--once", status=1)
+    assert shell.run("publish", "ldap", *tls, "--peer", slapd.server.file, "--once") == everything
+    assert shell.run("publish", "ldap", "--url", slapd.url, "--once") == nothing
+    wrong = shell.run("publish", "ldap", *tls, "--peer", slapd.guest.file, "--once", status=1)
     assert wrong["error"]["code"] == "tls.peer.unknown"
     change = "changetype: modify\nreplace: certificateRevocationList;binary\ncertificateRevocationList;binary::"
     found = slapd.search(f"serialNumber=1,cn=Beispiel.CA,{SUFFIX}", "certificateRevocationList")
     other = f"serialNumber=1,cn=SM-Test-Root.CA,{SUFFIX}"
     ((crl,),) = (entry["certificateRevocationList;binary"] for entry in found.values())
     slapd.write(f"dn: {other}\n{change} {b64encode(crl).decode()}\n")
-    refused = office_shell.run("publish", "ldap", "--url", slapd.url, "--once", status=1)["refused"]
+    refused = shell.run("publish", "ldap", "--url", slapd.url, "--once", status=1)["refused"]
     assert [one["code"] for one in refused] == ["publish.crl.foreign"]
 
 
-def test_a_directory_is_kept(office_shell: Shell, slapd: Any) -> None:
-    with office_shell.running("publish", "ldap", "--url", slapd.url, "--every", "0.2") as ready:
+def test_a_directory_is_kept(shell: Shell, slapd: Any) -> None:
+    with shell.running("publish", "ldap", "--url", slapd.url, "--every", "0.2") as ready:
         assert ready == {"ready": True, "directory": slapd.url}
         until(lambda: len(slapd.everything()) == 11)
-        office_shell.run("crl", "issue", "--ca", "Beispiel.CA")
+        shell.run("crl", "issue", "--ca", "Beispiel.CA")
 
         def newest() -> bool:
             found = slapd.search(f"serialNumber=1,cn=Beispiel.CA,{SUFFIX}", "certificateRevocationList")
@@ -119,9 +116,9 @@ def test_a_directory_is_kept(office_shell: Shell, slapd: Any) -> None:
         until(newest)
 
 
-def test_a_door(slapd: Any, tunnel: Any, tmp_path: Path) -> None:
+def test_a_door(slapd: Any, tunnel: Any, new_offices: Any, tmp_path: Path) -> None:
     """At the real time: TLS has no other."""
-    here, participant, published = shell(tmp_path / "home"), tmp_path / "participant", tmp_path / "published"
+    here, participant, published = Shell(new_offices(), ""), tmp_path / "participant", tmp_path / "published"
     here.run("init")
     here.run("issue-sub-ca", "--name", "Beispiel")
     names = ["--cn", "Firma.EMT", "--ou", "9900000000001", "--email", "a@b.example", "--uri", "https://b.example/"]
@@ -139,28 +136,21 @@ def test_a_door(slapd: Any, tunnel: Any, tmp_path: Path) -> None:
     assert len(certificates) == 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "word"),
-    [
+def test_what_can_not_be(office: Any, tmp_path: Path) -> None:
+    exposed, private = tmp_path / "exposed", tmp_path / "private"
+    for file, mode in ((exposed, 0o644), (private, 0o600)):
+        file.write_text("geheim")
+        file.chmod(mode)
+    nowhere = ["ldap", "--once", "--url", "ldapi://%2Fnowhere"]
+    for arguments, status, word in (
         (["ldap", "--url", "ldap://127.0.0.1"], 1, "publish.url"),
-        (["ldap", "--url", "ldapi://%2Fnowhere", "--once"], 1, "publish.directory.unreachable"),
+        (nowhere, 1, "publish.directory.unreachable"),
         (["ldap", "--url", "ldaps://127.0.0.1:9"], 2, "--peer"),
-        (["ldap", "--url", "ldapi://%2Fnowhere", "--bind-dn", "cn=admin"], 2, "--bind-password-file"),
+        ([*nowhere, "--bind-dn", "cn=admin"], 2, "--bind-password-file"),
+        ([*nowhere, "--bind-dn", "cn=admin", "--bind-password-file", exposed], 1, "keys.password.exposed"),
+        ([*nowhere, "--bind-dn", "cn=admin", "--bind-password-file", private], 1, "publish.directory.unreachable"),
         (["serve", "--listen", "127.0.0.1:x"], 2, "HOST"),
         (["serve", "--listen", "192.0.2.1:0"], 1, "publish.listen"),
-    ],
-)
-def test_what_can_not_be(office_shell: Shell, arguments: list[str], status: int, word: str) -> None:
-    assert word in str(office_shell.run("publish", *arguments, status=status))
-
-
-def test_a_password_that_others_can_read(office_shell: Shell, tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text("geheim")
-    file.chmod(0o644)
-    bind = ["--bind-dn", "cn=admin", "--bind-password-file", file]
-    answer = office_shell.run("publish", "ldap", "--url", "ldapi://%2Fnowhere", *bind, status=1)
-    assert answer["error"]["code"] == "keys.password.exposed"
-    file.chmod(0o600)
-    answer = office_shell.run("publish", "ldap", "--url", "ldapi://%2Fnowhere", "--once", *bind, status=1)
-    assert answer["error"]["code"] == "publish.directory.unreachable"
+    ):
+        answer = office.run("publish", *arguments)
+        assert (answer["exit"], word in answer["err"], answer["out"]) == (status, True, ""), answer

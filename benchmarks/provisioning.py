@@ -1,8 +1,8 @@
 """How fast are gateways made, compared with their tokens and keys alone?
 
-In turns: bare tokens, that is a fresh SoftHSM token with three key pairs that are on disk, and nothing else; and whole
-gateways, from the device id to the signed delivery record. Both by the same number of worker processes; beside those of
-whole gateways work the Sub-CA's process and the office. Processes are started outside the measured time.
+In turns: bare tokens, that is a fresh SoftHSM token in which a security module makes its three key pairs, and nothing
+else; and whole gateways, from the device id to the signed delivery record. Both by the same number of worker processes;
+beside those of whole gateways the Sub-CA's process and the office work. Processes start outside the measured time.
 """
 
 import os
@@ -19,7 +19,6 @@ from common import machine, parser, print_json, print_table
 from cryptography import x509
 from pkis import SUB_CA, BenchmarkPki, in_softhsm
 
-from smpki.asn1.curves import CURVES
 from smpki.ca.triples import Order
 from smpki.gateway.configuration import AdministratorConfiguration, WakeUpConfiguration
 from smpki.gateway.crew import Crew
@@ -29,8 +28,9 @@ from smpki.gateway.factory import make_gateways
 from smpki.gateway.factory_folder import FactoryFolder
 from smpki.gateway.factory_office import Office
 from smpki.gateway.provisioning import Commission, commission_for
+from smpki.gateway.security_module import SecurityModule
+from smpki.gateway.slots import Group
 from smpki.gateway.workbench import Workbench
-from smpki.hsm.key import KeyUse
 from smpki.hsm.pin import random_pin
 from smpki.hsm.softhsm import SoftHsm
 from smpki.hsm.token import Token
@@ -47,7 +47,7 @@ _QUICK, _LONG = 30.0, 120.0  # seconds from the start in which rounds have to en
 
 
 class BareTokens:
-    """Makes tokens with three keys each in a folder."""
+    """Makes tokens with three keys each in a folder, as a gateway's security module does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -57,10 +57,9 @@ class BareTokens:
         softhsm, pin = SoftHsm(self._folder / device.dns), random_pin()
         softhsm.create_token(device.dns, pin, random_pin())
         softhsm.activate(os.environ)
-        with Token.open(None, device.dns, pin, lock=softhsm.lock) as token:
-            vault = TokenVault(token)
-            for label, use in (("tls", KeyUse.SIGN), ("sig", KeyUse.SIGN), ("enc", KeyUse.SIGN | KeyUse.DERIVE)):
-                vault.generate(label, CURVES["brainpoolP256r1"], use)
+        with Token.open(None, device.dns, pin, lock=softhsm.lock) as token, SecurityModule(TokenVault(token)) as module:
+            for slot in Group.WAN.slots:
+                module.generate(slot.next)
 
 
 @contextmanager

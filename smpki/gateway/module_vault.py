@@ -5,11 +5,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.errors import GatewayError, TokenError
 from smpki.gateway.module_contents import Contents, HeldKey, read_contents
-from smpki.gateway.slots import Group
+from smpki.gateway.slots import Group, Slot
 from smpki.hsm.key import TokenKey
 from smpki.hsm.vault import ObjectKind, StoredObject, Vault
 
@@ -81,6 +82,12 @@ class ModuleVault:
         if key_id not in self._handles:
             self._handles[key_id] = self.vault.key(label=held.info.label, key_id=key_id)
         return self._handles[key_id]
+
+    def generate(self, label: str, slot: Slot, curve: ec.EllipticCurve) -> TokenKey:
+        """Make a slot's key, and have its handle from then on; within :meth:`changing`."""
+        key = self.vault.generate(label, curve, slot.key_use)
+        self._handles[key.info.key_id] = key
+        return key
 
     def is_whole(self, held: HeldKey) -> bool:
         """Whether a key has its public half; within :meth:`reading` or :meth:`changing`."""

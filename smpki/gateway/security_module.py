@@ -116,7 +116,7 @@ class SecurityModule:
             former = contents.held(slot)
             label = key_label(self._part.name, slot, contents.unused_number(slot))
             # the new one first: where the token has no room for it, the former one stays
-            key = self._part.vault.generate(label, slot.curves[name], slot.key_use)
+            key = self._part.generate(label, slot, slot.curves[name])
             self._part.destroy([former] if former else [])
         return key.public_key()
 
@@ -130,7 +130,7 @@ class SecurityModule:
                 held = contents.held(slot.next)
                 if held is None or not self._part.is_whole(held):
                     label = key_label(self._part.name, slot, contents.unused_number(slot))
-                    self._part.vault.generate(label, next(iter(slot.curves.values())), slot.key_use)
+                    self._part.generate(label, slot, next(iter(slot.curves.values())))
                     self._part.destroy([held] if held else [])
 
     def install(self, slot: Slot, certificate: x509.Certificate) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from smpki.gateway.pace import Pace as GatewayPace
 from smpki.gateway.runtime import Gateway, Ready
 from smpki.gateway.security_module import SecurityModule
 from smpki.gateway.slots import Group
+from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.time_keeper import TimeKeeper
 from smpki.hsm.file_vault import FileVault
 from smpki.participant.acts import authorise
@@ -75,6 +77,14 @@ START: datetime = ca.NOW
 US, OTHER, MAKER = "Verwalter.GWA", "Neu.GWA", "Hersteller.GWH"
 CONTACT = RequestedNames("post@firma.example", "https://firma.example/", ("ws.firma.example",))
 SOFTWARE = Module(label="-", manufacturer="-", model="-", serial="-", library="-", firmware="-")
+
+
+READY_MADE = 3
+"""Gateways that are made for us before the tests begin."""
+
+
+def gateway_id(number: int) -> DeviceId:
+    return DeviceId.parse(f"EABC00{number:08}")
 
 
 def pem(*certificates: x509.Certificate) -> bytes:
@@ -138,6 +148,37 @@ class Office:
     def certificate(self, name: str, use: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate((self.triple(name) / f"{use}.pem").read_bytes())
 
+    def provision(self, id: DeviceId, folder: Path, administrator: str, now: datetime) -> None:
+        """Make a gateway: its keys in ``keys.json``, its record in ``delivery.json``, an empty database."""
+        slots = Group.WAN.slots
+        (folder / "data").mkdir(parents=True)
+        with SecurityModule(FileVault(folder / "keys.json")) as module:
+            for slot in slots:
+                module.generate(slot.next)
+            name = DistinguishedName.of(
+                CN=f"{id}.SMGW", O="SM-Test-PKI-DE", OU="Hersteller GmbH", C="DE", serialNumber="0"
+            )
+            package = build_initial_package(name.to_x509(), module.next_triple(), RequestedNames())
+            certificates, chain = self.issue(authorise(package, self.signer(MAKER), now), now)
+            for slot, certificate in zip(slots, certificates, strict=True):
+                module.install(slot.next, certificate)
+            module.activate()
+        uses = ("tls", "sig", "enc")
+        record = DeliveryRecord(
+            version=1,
+            gateway=DeliveredGateway(id=id, manufacturer=MAKER),
+            certificates=Triple(**dict(zip(uses, certificates, strict=True))),
+            chain=tuple(chain),
+            trust_anchors=tuple(chain[:1]),
+            gwa=Administrator(name=administrator, **{use: self.certificate(administrator, use) for use in uses}),
+            module=SOFTWARE,
+            package="0" * 64,
+            created_at=now,
+        )
+        signer = self.signer(MAKER)
+        (folder / "delivery.json").write_bytes(sign_delivery(record, signer.certificate, signer.key))
+        shutil.copyfile((self.template or self.folder) / "gateway.db", folder / "data" / "gateway.db")
+
     def publish(self, now: datetime) -> None:
         """New revocation lists, in the folder ``published``."""
         with self.opened(now) as pki:
@@ -160,6 +201,10 @@ def _office_of_gwa(tmp_path_factory: pytest.TempPathFactory) -> Office:
     for name in (US, OTHER, MAKER):
         office.enrol(name)
     AdministratorStore.create(folder / "gwa.db").close()
+    GatewayStore.create(folder / "gateway.db").close()
+    for number in range(1, READY_MADE + 1):
+        id = gateway_id(number)
+        office.provision(id, folder / id.dns, US, START)
     return office
 
 
@@ -229,15 +274,16 @@ class Desk:
         file.write_text(yaml.safe_dump(values | self.settings))
         return load_configuration(file)
 
-    @property
+    @cached_property
     def store(self) -> AdministratorStore:
+        """The database, as another process has it."""
         return AdministratorStore.open(self.folder / "gwa.db")
 
     @asynccontextmanager
     async def serving(self, **changes: Any) -> AsyncIterator["Desk"]:
         """The administrator's servers and jobs, at the same ports again."""
         pace = Pace(self.world.now, self.world.time.monotonic, self.world.time.sleep)
-        store, stop = self.store, asyncio.Event()
+        store, stop = AdministratorStore.open(self.folder / "gwa.db"), asyncio.Event()
         self.server = server = AdministratorServer(
             self.configuration, self.own, store, self.ca, pace, send=changes.get("send", self._send)
         )
@@ -336,37 +382,14 @@ class TestGateway:
         return SecurityModule(FileVault(self.folder / "keys.json"))
 
     def provision(self) -> None:
-        """What its manufacturer does."""
-        self.folder.mkdir()
-        office, now = self.world.office, self.world.now()
-        slots = Group.WAN.slots
-        with self.module() as module:
-            for slot in slots:
-                module.generate(slot.next)
-            name = DistinguishedName.of(
-                CN=f"{self.id}.SMGW", O="SM-Test-PKI-DE", OU="Hersteller GmbH", C="DE", serialNumber="0"
-            )
-            package = build_initial_package(name.to_x509(), module.next_triple(), RequestedNames())
-            certificates, chain = office.issue(authorise(package, office.signer(MAKER), now), now)
-            for slot, certificate in zip(slots, certificates, strict=True):
-                module.install(slot.next, certificate)
-            module.activate()
-        record = DeliveryRecord(
-            version=1,
-            gateway=DeliveredGateway(id=self.id, manufacturer=MAKER),
-            certificates=Triple(**dict(zip(("tls", "sig", "enc"), certificates, strict=True))),
-            chain=tuple(chain),
-            trust_anchors=tuple(chain[:1]),
-            gwa=Administrator(
-                name=self.administrator.name,
-                **{use: office.certificate(self.administrator.name, use) for use in ("tls", "sig", "enc")},
-            ),
-            module=SOFTWARE,
-            package="0" * 64,
-            created_at=now,
-        )
-        signer = office.signer(MAKER)
-        self.record = sign_delivery(record, signer.certificate, signer.key)
+        """What its manufacturer does, or did."""
+        office, name = self.world.office, self.administrator.name
+        made = (office.template or office.folder) / self.id.dns
+        if made.exists() and name == US:
+            shutil.copytree(made, self.folder)
+        else:
+            office.provision(self.id, self.folder, name, self.world.now())
+        self.record = (self.folder / "delivery.json").read_bytes()
 
     def configuration(self) -> GatewayConfiguration:
         gwa = self.world.office.triple(self.administrator.name)
@@ -461,7 +484,7 @@ class World:
 
     def gateway(self, administrator: Desk, **settings: Any) -> TestGateway:
         """A gateway that was made for an administrator, whose ports are known."""
-        id = DeviceId.parse(f"EABC00{next(self.numbers):08}")
+        id = gateway_id(next(self.numbers))
         made = TestGateway(self, id, self.folder / id.dns, administrator, settings)
         made.provision()
         self.gateways.append(made)

@@ -76,12 +76,10 @@ def test_another_record_of_a_gateway_that_is_ours(world: Any, desk: Any) -> None
     gateway = world.gateway(desk)
     first = gateway.record
     desk.adopt(first)
-    for file in gateway.folder.iterdir():
-        file.unlink()
-    gateway.folder.rmdir()
-    gateway.provision()  # with other keys
-    assert gateway.record != first
-    assert refused(desk, gateway.record) == "gwa.adopt.known"
+    world.office.provision(gateway.id, world.folder / "again", world.US, world.now())
+    second = (world.folder / "again" / "delivery.json").read_bytes()
+    assert second != first
+    assert refused(desk, second) == "gwa.adopt.known"
 
 
 def test_a_record_of_the_future_or_of_certificates_that_have_ended(world: Any, desk: Any) -> None:

@@ -111,8 +111,11 @@ class Runner:
         while job.state == "open":
             try:
                 job = await self._go_on(job)
-            except StoreError as error:
-                self._chronicle.trouble(about, error, f"the job {job.number} can't be noted", job.gateway)
+            except Exception as error:
+                cause = error if isinstance(error, StoreError) else _internal(job)
+                if cause is not error:
+                    log.exception("job %d: the step %s can't be noted", job.number, job.step)
+                self._chronicle.trouble(about, cause, f"the job {job.number} can't be noted", job.gateway)
                 await self._pace.sleep(self._retry)
         if job.state == "done":
             self._chronicle.write("gwa.job.done", f"the job {job.number} ({job.kind}) is done", job.gateway)
@@ -137,8 +140,7 @@ class Runner:
         except Exception:
             if job.attempts == 0:
                 log.exception("job %d: the step %s failed", job.number, job.step)
-            hint = "see its log"
-            return self._failed(job, SmpkiError("gwa.internal", "an error of the program", where=job.step, hint=hint))
+            return self._failed(job, _internal(job))
         if isinstance(outcome, Advance):
             return self._advance(job, outcome)
         await self._until_arrival(job, outcome)
@@ -221,6 +223,10 @@ class Runner:
         data = {**job.data, _ROUNDS: rounds}
         with self._store.work() as work:
             return work.jobs.postpone(job.number, error, due_at, step=back or job.step, data=data)
+
+
+def _internal(job: Job) -> SmpkiError:
+    return SmpkiError("gwa.internal", "an error of the program", where=job.step, hint="see its log")
 
 
 def _is_final(error: SmpkiError) -> bool:

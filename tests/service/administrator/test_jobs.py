@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from smpki.errors import GatewayError
+from smpki.errors import GatewayError, StoreError
 from smpki.gateway import api
 from smpki.gateway.readings import Obis
 from smpki.gateway.wakeup import Claim, WakeUpReader, Window
 from smpki.policy.device_id import DeviceId
 from smpki.service.administrator.again import TryAgain
 from smpki.service.administrator.management import Management
+from smpki.service.administrator.store.jobs import Jobs
 
 Tell = Callable[..., None]
 METER = DeviceId.parse("1ABC0012345678")
@@ -87,6 +88,24 @@ def test_a_job_that_takes_too_long_says_what_held_it_up(
             assert (over.state, over.error["code"]) == ("failed", "gwa.job.late")
             assert "the gateway can't do it now (503) [gwa.gateway.later]" in over.error["message"]
             assert desk.events(gateway).count("gwa.gateway.later") <= 2  # by the job, and by a later greeting
+
+    tell(story)
+
+
+@pytest.mark.parametrize("error", [StoreError("store.full", "the disk is full"), RuntimeError("a mistake")])
+def test_a_step_that_can_not_be_noted_is_taken_again(
+    error: Exception, tell: Tell, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: Any) -> None:
+        async with opened() as (desk, gateway):
+
+            def failing(*_: Any, **__: Any) -> None:
+                monkeypatch.undo()
+                raise error
+
+            monkeypatch.setattr(Jobs, "finish", failing)
+            await desk.do(gateway, "wake")
+            assert desk.events(gateway).count(getattr(error, "code", "gwa.internal")) == 1
 
     tell(story)
 

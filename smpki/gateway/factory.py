@@ -24,6 +24,8 @@ from smpki.policy.device_id import DeviceId
 
 _EACH_WORKERS = 16
 """Gateways in the making for each worker, so that neither they nor the issuer wait."""
+_BATCHES = 4
+"""In so many parts the issuer and the disk get them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class _Run:
         self._counter = counter
         self._under_way: dict[Future[Any], Callable[[Future[Any]], Iterator[Report]]] = {}
         self._room = _EACH_WORKERS * crew.size
+        self._batch = -(-self._room // _BATCHES)
         self._in_the_making = 0
         self._in_preparation = 0
         self._ordered: list[_Ordered] = []
@@ -85,7 +88,7 @@ class _Run:
             if not self._under_way and not self._drafted:
                 self._office.settle()
                 return
-            if len(self._drafted) >= self._room // 4 or not self._under_way:
+            if len(self._drafted) >= self._batch or not self._under_way:
                 yield from self._deliver()
             done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
             for future in done:
@@ -108,7 +111,7 @@ class _Run:
         self._ordered.append(_Ordered(device, package))
 
     def _order(self) -> None:
-        enough = len(self._ordered) >= self._room // 4 or not self._in_preparation
+        enough = len(self._ordered) >= self._batch or not self._in_preparation
         if self._ordered and enough and not self._counter_is_busy:
             batch, self._ordered = self._ordered, []
             self._counter_is_busy = True

@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from smpki.gateway.api_types import Address, Body, Certificate, HttpsUrl, Measured, Meter, Moment, Octets, Register
+from smpki.gateway.log_entry import Level, Log, Outcome
 from smpki.gateway.slots import Slot
-from smpki.gateway.store.logs import Level, Log, Outcome
 
 BASE: Final = "/smgw/gwa/v1"
 """The gateway's resources on MANAGEMENT."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smpki.errors import SmpkiError, StoreError
-from smpki.gateway.store.logs import Level, Log, Outcome
+from smpki.gateway.log_entry import Level, Log, Outcome
 from smpki.gateway.store.store import GatewayStore, Transaction
 
 _LEVELS: dict[Level, int] = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}

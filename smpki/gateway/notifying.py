@@ -12,10 +12,10 @@ from smpki.gateway.api_types import split_address
 from smpki.gateway.configuration import Limits, Times
 from smpki.gateway.http_client_rules import Caller, Manners, NoAnswer, Outcome
 from smpki.gateway.journal import Happening, Journal
+from smpki.gateway.log_entry import LogEntry
 from smpki.gateway.media_type import JSON
 from smpki.gateway.pace import Pace
 from smpki.gateway.rate_limit import RateLimit
-from smpki.gateway.store.logs import LogEntry
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.wan import Wan
 from smpki.tls.http_client import client

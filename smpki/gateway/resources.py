@@ -30,6 +30,7 @@ from smpki.gateway.api import WanKeys as WanKeysBody
 from smpki.gateway.http_message import Response
 from smpki.gateway.http_refusal import HttpRefusal
 from smpki.gateway.journal import Happening, Journal
+from smpki.gateway.log_entry import Level, Log, LogEntry
 from smpki.gateway.pace import Pace
 from smpki.gateway.profiles import Profile, Profiles, id_of
 from smpki.gateway.query import Query
@@ -37,7 +38,6 @@ from smpki.gateway.reporting import reopen_refused
 from smpki.gateway.rest import Action, Api, Call, Export, Resource, missing
 from smpki.gateway.security_module import SecurityModule, SlotState
 from smpki.gateway.slots import Slot
-from smpki.gateway.store.logs import Level, Log, LogEntry
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.wan_keys import WanKeys
 from smpki.policy.device_id import DeviceId

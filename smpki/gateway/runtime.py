@@ -14,6 +14,7 @@ from smpki.gateway.configuration import Configuration, load_certificates, load_c
 from smpki.gateway.durable import DurableFile
 from smpki.gateway.http_rules import Service
 from smpki.gateway.journal import Happening, Journal
+from smpki.gateway.log_entry import Level
 from smpki.gateway.management import Management
 from smpki.gateway.metering import Metering
 from smpki.gateway.notifying import Notifying
@@ -25,7 +26,6 @@ from smpki.gateway.rest import Rest
 from smpki.gateway.sealing import Sealer
 from smpki.gateway.security_module import SecurityModule
 from smpki.gateway.self_test import SelfTests, Surroundings
-from smpki.gateway.store.logs import Level
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.supervision import keep_going
 from smpki.gateway.synchronising import Synchronising

@@ -1,37 +1,11 @@
 """The gateway's logs: entries are added, never changed; their numbers rise by one, whatever the clock does."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import Connection, func, insert, select
 
+from smpki.gateway.log_entry import LEVELS, Level, Log, LogEntry, Outcome
 from smpki.gateway.store.tables import log_entry
-
-Log = Literal["system", "calibration", "consumer"]
-"""System log, calibration log (eichtechnisches Log), consumer log (Letztverbraucherlog)."""
-
-Level = Literal["I", "W", "E", "F"]
-"""Information, warning, error, fatal; the letters of ``q.level`` in the Detailspezifikationen, chapter 6."""
-
-Outcome = Literal["success", "failure"]
-
-LEVELS: tuple[Level, ...] = ("I", "W", "E", "F")
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """An entry as it stands in a log.
-
-    :param event: short stable name of what happened, such as an error's code
-    """
-
-    record_number: int
-    timestamp: datetime
-    level: Level
-    event: str
-    outcome: Outcome
-    text: str
 
 
 class Logs:

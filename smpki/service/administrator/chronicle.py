@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 
 from smpki.errors import SmpkiError, StoreError
-from smpki.gateway.store.logs import Level
+from smpki.gateway.log_entry import Level
 from smpki.policy.device_id import DeviceId
 from smpki.service.administrator.once import Once
 from smpki.service.administrator.store.store import AdministratorStore, Transaction

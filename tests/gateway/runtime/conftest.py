@@ -24,6 +24,7 @@ from smpki.gateway.configuration import Configuration
 from smpki.gateway.http_client_rules import Answer, Caller
 from smpki.gateway.http_message import Request, Response
 from smpki.gateway.http_rules import Service
+from smpki.gateway.log_entry import LogEntry
 from smpki.gateway.media_type import JSON
 from smpki.gateway.module_contents import read_contents
 from smpki.gateway.ntp_stream import NtpServerProtocol
@@ -34,7 +35,6 @@ from smpki.gateway.runtime import Gateway, Ready
 from smpki.gateway.security_module import SecurityModule
 from smpki.gateway.slots import Group, Slot
 from smpki.gateway.sml_telegram import Register, telegram
-from smpki.gateway.store.logs import LogEntry
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.time_keeper import Standing, TimeKeeper
 from smpki.gateway.wakeup import build_wake_up

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from smpki.errors import GatewayError, StoreError
-from smpki.gateway.store.logs import LogEntry
+from smpki.gateway.log_entry import LogEntry
 from smpki.gateway.store.store import GatewayStore
 
 MINUTE = timedelta(minutes=1)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from smpki.gateway.api import Notification
-from smpki.gateway.store.logs import Level
+from smpki.gateway.log_entry import Level
 from smpki.policy.device_id import DeviceId
 from smpki.service.administrator.store.tables import event, notification
 

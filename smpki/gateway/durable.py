@@ -5,9 +5,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkstemp
 
 from smpki.errors import GatewayError
+from smpki.hsm.secret_file import replace_secret
 
 _RESTORE = "restore the file as it was last; an older copy accepts again what came since"
 
@@ -48,7 +48,6 @@ class DurableFile:
         :raises GatewayError: ``durable.unwritable``; then the former content is still there. ``durable.changed``:
             somebody else has written the file, removed it, or put a copy in its place; it stays as it is
         """
-        draft = None
         content = json.dumps(value).encode("ascii")
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -59,20 +58,13 @@ class DurableFile:
             if self._content() != self._known:
                 hint = "let one process alone use the file; an older copy in its place is as good as none"
                 raise self._refused("changed", "somebody else has changed the file", hint)
-            descriptor, draft = mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # made with mode 0600
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(descriptor)
-            Path(draft).replace(self.path)
-            draft, self._known = None, content
+            replace_secret(self.path, content)
+            self._known = content
             os.fsync(folder)
         except OSError as error:
             raise self._unwritable(error) from None
         finally:
             os.close(folder)  # which gives up the lock too
-            if draft is not None:
-                Path(draft).unlink(missing_ok=True)
 
     def _content(self) -> bytes | None:
         try:

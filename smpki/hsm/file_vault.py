@@ -5,7 +5,6 @@ import os
 import threading
 from base64 import b64decode, b64encode
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from smpki.errors import TokenError
 from smpki.hsm.claim import FileClaim
 from smpki.hsm.key import KeyInfo, KeyUse, TokenKey
-from smpki.hsm.secret_file import ExposedError, read_secret
+from smpki.hsm.secret_file import ExposedError, read_secret, replace_secret
 from smpki.hsm.software_vault import SoftwareVault
 from smpki.hsm.vault import ObjectKind, StoredObject
 
@@ -106,16 +105,7 @@ class FileVault(SoftwareVault):
             raise self._unusable(f"it can't be written: {error.strerror}") from None
 
     def _replace(self, content: bytes) -> None:
-        descriptor, draft = mkstemp(prefix=f".{self._file.name}.", dir=self._file.parent)  # made with mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(descriptor)
-            Path(draft).replace(self._file)
-        except BaseException:
-            Path(draft).unlink()
-            raise
+        replace_secret(self._file, content)
         folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -1,7 +1,8 @@
 """Files that hold a secret which must not be lost: a PIN, a password, a key."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -40,12 +41,31 @@ def write_secret(file: Path, content: bytes) -> None:
     :raises FileExistsError: a secret is never overwritten
     :raises OSError: the folder or the disk refuses
     """
-    descriptor, draft = mkstemp(prefix=f".{file.name}.", dir=file.parent)  # made with mode 0600
+    with _draft(file, content) as draft:
+        file.hardlink_to(draft)  # unlike a rename, this does not replace what is there
+
+
+def replace_secret(file: Path, content: bytes) -> None:
+    """Replace a file, or write a new one, that only its owner can read: by this content as a whole, or not at all.
+
+    It is durable once its folder is synced (fsync).
+
+    :raises OSError: the folder or the disk refuses; the former content is still there
+    """
+    with _draft(file, content) as draft:
+        draft.replace(file)
+
+
+@contextmanager
+def _draft(file: Path, content: bytes) -> Iterator[Path]:
+    """A file beside another one, with what that one is to hold, for as long as the block."""
+    descriptor, name = mkstemp(prefix=f".{file.name}.", dir=file.parent)  # made with mode 0600
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)
-        file.hardlink_to(draft)  # unlike a rename, this does not replace what is there
+        yield draft
     finally:
-        Path(draft).unlink()
+        draft.unlink(missing_ok=True)

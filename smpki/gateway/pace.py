@@ -7,18 +7,33 @@ from datetime import datetime
 
 from smpki.gateway.time_keeper import TimeKeeper
 
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits so many seconds, such as ``asyncio.sleep``."""
+
+
+async def wait_for_news(news: asyncio.Event, seconds: float, sleep: Sleep) -> None:
+    """Wait for news, but no longer than so many seconds."""
+    if news.is_set():
+        return
+    waiting = {asyncio.ensure_future(news.wait()), asyncio.ensure_future(sleep(max(0.0, seconds)))}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
 
 @dataclass(frozen=True)
 class Pace:
     """The gateway's time, and how to wait.
 
     :param keeper: the clock
-    :param sleep: waits so many seconds, such as ``asyncio.sleep``
     :param chance: a random number from 0 to 1, such as ``random.random``; spreads what many gateways do
     """
 
     keeper: TimeKeeper
-    sleep: Callable[[float], Awaitable[None]]
+    sleep: Sleep
     chance: Callable[[], float]
 
     def monotonic(self) -> float:
@@ -40,14 +55,8 @@ class Pace:
         """
         if seconds is None:
             await news.wait()
-        elif not news.is_set():
-            waiting = {asyncio.ensure_future(news.wait()), asyncio.ensure_future(self.sleep(max(0.0, seconds)))}
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waiting:
-                    each.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
+        else:
+            await wait_for_news(news, seconds, self.sleep)
         news.clear()
 
     def pause(self, attempts: int, first: float, longest: float) -> float:

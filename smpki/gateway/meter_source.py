@@ -134,7 +134,7 @@ async def _connected(
     timer = _timer(silence, sleep)
     try:
         reader, writer = await _in_time(asyncio.open_connection(host, port), timer)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a host name that can be none
         raise _refused("unreachable", f"no connection to the meter at {place}: {_reason(error)}") from None
     finally:
         timer.cancel()
@@ -180,9 +180,9 @@ def _timer(length: timedelta, sleep: Sleep) -> "asyncio.Future[None]":
     return asyncio.ensure_future(sleep(length.total_seconds()))
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     """What the system says; of a timeout or a name that can't be resolved it says nothing in ``strerror`` alone."""
-    return error.strerror or str(error) or "it took too long"
+    return getattr(error, "strerror", None) or str(error) or "it took too long"
 
 
 def _refused(rule: str, message: str) -> GatewayError:

@@ -7,6 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from smpki.gateway.meter_source import Event, Patience, SourceTrouble, from_file, from_tcp
 from smpki.gateway.readings import Obis
 from smpki.gateway.sml_source import SmlSource, Telegram
@@ -179,9 +181,10 @@ def test_pauses_grow_while_nobody_listens() -> None:
     assert pauses == [1, 2, 4, 5, 5]
 
 
-def test_a_name_that_nobody_knows() -> None:
+@pytest.mark.parametrize("host", ["nobody.invalid", f"{'long' * 16}.invalid"])
+def test_a_name_that_nobody_knows_or_that_is_none(host: str) -> None:
     async def run() -> SourceTrouble:
-        events = from_tcp("nobody.invalid", 1, SmlSource(), clock=lambda: NOON, sleep=Time().sleep)
+        events = from_tcp(host, 1, SmlSource(), clock=lambda: NOON, sleep=Time().sleep)
         async with aclosing(events):
             event = await anext(events)
             assert isinstance(event, SourceTrouble)
@@ -189,7 +192,7 @@ def test_a_name_that_nobody_knows() -> None:
 
     trouble = asyncio.run(run())
     assert trouble.error.code == "reading.source.unreachable"
-    assert "nobody.invalid:1" in trouble.error.message
+    assert f"{host}:1" in trouble.error.message
 
 
 def silent_after(first: bytes) -> tuple[list[int | str], bool]:

@@ -13,6 +13,7 @@ from smpki.asn1 import der
 from smpki.asn1.ber_reader import BerReader, Octets
 from smpki.asn1.fields import Fields
 from smpki.asn1.oids import AUTH_ENVELOPED_DATA, CONTENT_TYPE, DATA, EC_PUBLIC_KEY
+from smpki.asn1.profile_error import ProfileError
 from smpki.asn1.signer_info import attribute, read_attribute
 
 _VERSION, _RECIPIENT_VERSION = 0, 3
@@ -33,17 +34,11 @@ _RECIPIENTS = {
 """The alternatives of RecipientInfo by identifier octet (RFC 5652 section 6.2)."""
 
 
-class AuthEnvelopedError(ValueError):
+class AuthEnvelopedError(ProfileError):
     """AuthEnvelopedData that is well-formed, but not of the profile.
 
     :param rule: what was broken, such as ``version``, ``recipients`` or ``ukm``
-    :param message: one sentence
     """
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(rule, message)
-        self.rule = rule
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from smpki.asn1.algorithms import DIGEST_HASHES, DIGEST_IDENTIFIERS, SIGNATURE_H
 from smpki.asn1.curves import CURVES
 from smpki.asn1.fields import Fields
 from smpki.asn1.oids import CMS_ALGORITHM_PROTECTION, CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME
+from smpki.asn1.profile_error import ProfileError
 
 VERSION = 3
 """Of SignerInfo and of the SignedData around it: the signer is named by its key (RFC 5652 sections 5.1 and 5.3)."""
@@ -21,17 +22,11 @@ _KEY_ID = der.context(0, constructed=False)
 _ATTRIBUTES = {CONTENT_TYPE, MESSAGE_DIGEST, CMS_ALGORITHM_PROTECTION, SIGNING_TIME}
 
 
-class SignedDataError(ValueError):
+class SignedDataError(ProfileError):
     """SignedData that is well-formed, but not of our form, or whose signature does not hold.
 
     :param rule: what was broken, such as ``version``, ``signers``, ``attributes.missing`` or ``digest``
-    :param message: one sentence
     """
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(rule, message)
-        self.rule = rule
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

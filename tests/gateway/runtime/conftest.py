@@ -5,6 +5,7 @@ import heapq
 import itertools
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -55,6 +56,23 @@ GATEWAY = DeviceId.parse("EABC0000000001")
 METER = DeviceId.parse("1ABC0012345678")
 A_PLUS = Obis.parse("1-0:1.8.0")
 PATIENCE = 10.0  # real seconds
+
+
+class RealTime:
+    """Seconds that pass by themselves."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self._begun
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class VirtualTime:
@@ -492,6 +510,12 @@ class World:
 
 
 Story = Callable[[World], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def real_time() -> RealTime:
+    """For processes: what a test can't move."""
+    return RealTime()
 
 
 @pytest.fixture

@@ -37,15 +37,6 @@ print([port for port in range(1, 65536, int(sys.argv[1])) if opens(port)])
 """
 
 
-class RealTime:
-    """Seconds that pass by themselves."""
-
-    now = 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
@@ -84,7 +75,9 @@ async def answer(host: str, *words: str) -> str:
     return said.decode()
 
 
-def test_a_gateway_calls_and_can_only_be_woken(hosts: tuple[str, str], tell: Callable[..., None]) -> None:
+def test_a_gateway_calls_and_can_only_be_woken(
+    hosts: tuple[str, str], tell: Callable[..., None], real_time: Any
+) -> None:
     gateway, wan = hosts
 
     async def story(world: Any) -> None:
@@ -117,4 +110,4 @@ def test_a_gateway_calls_and_can_only_be_woken(hosts: tuple[str, str], tell: Cal
                     process.send_signal(signal.SIGTERM)
                 await asyncio.wait_for(process.wait(), PATIENCE)
 
-    tell(story, time=RealTime())
+    tell(story, time=real_time)

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -27,23 +26,6 @@ from smpki.hsm.token_vault import TokenVault
 COMMAND = (sys.executable, "-c", "from smpki_cli.main import main; main()", "gateway", "run")
 PATIENCE = 30.0
 Tell = Callable[..., None]
-
-
-class RealTime:
-    """Seconds that pass by themselves."""
-
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
-
-    @property
-    def now(self) -> float:
-        return time.monotonic() - self._begun
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
@@ -72,7 +54,12 @@ async def process(world: Any, **changes: Any) -> AsyncIterator[asyncio.subproces
 
 
 def test_a_gateway_whose_keys_are_in_a_token(
-    tell: Tell, token_home: Any, tmp_path: Path, fill_next: Callable[..., None], certificate_for: Any
+    tell: Tell,
+    real_time: Any,
+    token_home: Any,
+    tmp_path: Path,
+    fill_next: Callable[..., None],
+    certificate_for: Any,
 ) -> None:
     with token_home.open() as token, SecurityModule(TokenVault(token)) as module:
         fill_next(module, name="EABC0000000001.SMGW")
@@ -99,7 +86,7 @@ def test_a_gateway_whose_keys_are_in_a_token(
             assert (await talk.status()).wan_keys == "settled"
             talk.end()
 
-    tell(story, time=RealTime())
+    tell(story, time=real_time)
 
 
 async def feed(world: Any) -> None:
@@ -116,7 +103,7 @@ async def wait_for(true: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(25, marks=pytest.mark.slow)])
-def test_a_gateway_that_is_killed_delivers_each_reading_once(tell: Tell, kills: int) -> None:
+def test_a_gateway_that_is_killed_delivers_each_reading_once(tell: Tell, real_time: Any, kills: int) -> None:
     async def story(world: Any) -> None:
         chance = random.Random(4711)
         meter = asyncio.create_task(feed(world))
@@ -157,11 +144,11 @@ def test_a_gateway_that_is_killed_delivers_each_reading_once(tell: Tell, kills: 
             by_id.setdefault(world.participant.read(message).delivery_id, set()).add(message)
         assert {len(octets) for octets in by_id.values()} == {1}  # the same octets each time
 
-    tell(story, time=RealTime())
+    tell(story, time=real_time)
 
 
 @pytest.mark.slow
-def test_keys_that_become_current_while_it_is_killed(tell: Tell, certificate_for: Any) -> None:
+def test_keys_that_become_current_while_it_is_killed(tell: Tell, real_time: Any, certificate_for: Any) -> None:
     async def story(world: Any) -> None:
         chance = random.Random(815)
         for _ in range(3):
@@ -187,4 +174,4 @@ def test_keys_that_become_current_while_it_is_killed(tell: Tell, certificate_for
             assert status.slots["wan-tls"].fingerprint == world.administrator.seen[-1].fingerprint(SHA256()).hex()
             talk.end()
 
-    tell(story, time=RealTime())
+    tell(story, time=real_time)

@@ -10,7 +10,7 @@ from smpki.ca.permit import key_hash
 from smpki.ca.pki import Pki
 from smpki.ca.sub_ca_requests import read_requests
 from smpki.ca.sub_cas import SubCaOrder
-from smpki.ca.triples import Order
+from smpki.ca.triples import Order, Outcome
 from smpki.policy.model import CertificateType
 from smpki.policy.names import CommonName
 from smpki.requests.submission import read_submission
@@ -18,6 +18,10 @@ from smpki.service.web.counter import Counter
 from smpki.service.web.entitlement import check_cert_type, check_package
 from smpki.service.web.senders import Sender
 from smpki.soap.messages import RequestCertificate
+
+_IN_PROGRESS = ("issuing.subject.in_progress", "issuing.package.in_progress")
+_PAUSES = (0.1, 0.3, 1.0)
+"""Seconds to wait for another process that is issuing to the same subject."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,19 @@ class SubCaGranting:
     async def grant(self, wish: Wish) -> tuple[bytes, ...]:
         """See :meth:`Granting.grant`."""
         order = Order(_name(wish.sender), wish.package, wish.kind)
-        outcome = await asyncio.wrap_future(self._counter.submit(order))
+        outcome = await self._ask(order)
+        for pause in _PAUSES:
+            if outcome.error is None or outcome.error.code not in _IN_PROGRESS:
+                break
+            await asyncio.to_thread(self._pki.store.recover)  # the other process may be dead
+            await asyncio.sleep(pause)
+            outcome = await self._ask(order)
         if outcome.error is not None:
             raise outcome.error
         return tuple(one.der for one in outcome.certificates)
+
+    async def _ask(self, order: Order) -> Outcome:
+        return await asyncio.wrap_future(self._counter.submit(order))
 
 
 class RootGranting:

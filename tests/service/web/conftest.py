@@ -40,7 +40,7 @@ _spec.loader.exec_module(ca)
 
 _workshop_template, workshops, workshop = ca._workshop_template, ca.workshops, ca.workshop
 postgres_workshop, packages, changed_policy = ca.postgres_workshop, ca.packages, ca.changed_policy
-issuing_program = ca.issuing_program
+issuing_program, crew = ca.issuing_program, ca.crew
 empty_workshops, empty_workshop = ca.empty_workshops, ca.empty_workshop
 
 NAMES = RequestedNames("post@firma.example", "https://firma.example/", ("ws.firma.example",))

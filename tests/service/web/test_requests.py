@@ -26,3 +26,19 @@ def test_a_registered_participant_renews_over_its_own_tls_certificate(world: Any
     assert world.audit().count(("issue", "done")) == 2
     assert world.audit().count(("register", "done")) == 1
     world.workshop.assert_chain_holds()
+
+
+def test_what_a_killed_process_left_open_is_closed_by_a_service_that_runs_on(world: Any, crew: Any) -> None:
+    gwa = world.administrator()
+    names = {"OU": "Verwalter.GWA", "serialNumber": "1", "names": world.no_names}
+    package = gwa.authorised(world.packages.make("EABC0000000001.SMGW", **names))
+
+    async def story() -> None:
+        async with world.service() as service:
+            crew.run(world.workshop.job(package, die="signed"))
+            answer = await service.ask(gwa, RequestCertificate(package))
+            assert answer.code is ReturnCode.OK_CERT_AVAILABLE, answer.message
+
+    world.run(story())
+    assert world.audit().count(("recover", "done")) == 1
+    world.workshop.assert_chain_holds()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cryptography import x509
 
-from smpki.errors import GatewayError
+from smpki.errors import GatewayError, TrustError
 from smpki.gateway.cms import verify_detached
 from smpki.gateway.delivery_check import Trust, check_delivery
 from smpki.gateway.delivery_record import Triple as RecordTriple
@@ -16,6 +16,7 @@ from smpki.gateway.delivery_record import read_delivery
 from smpki.policy.device_id import DeviceId
 from smpki.policy.model import CertificateType
 from smpki.policy.names import DistinguishedName
+from smpki.policy.text import quoted, visible
 from smpki.service.administrator.hand_over_record import is_hand_over, read_hand_over
 from smpki.service.administrator.own import OwnCertificates
 from smpki.service.administrator.store.gateways import RegisteredGateway, Triple
@@ -87,6 +88,8 @@ class Adoption:
     def adopt(self, data: bytes, where: str, wake_up: str | None = None) -> Adopted:
         """Register a gateway; by the same record again, its address for wake-ups may change, and nothing else.
 
+        What is refused is noted.
+
         :param data: the record
         :param where: its file's name, for the refusal
         :param wake_up: ``host:port``
@@ -94,6 +97,15 @@ class Adoption:
             ``.old``; ``gwa.hand_over.*``
         :raises TrustError: there is no root
         """
+        try:
+            return self._adopt(data, where, wake_up)
+        except (GatewayError, TrustError) as error:
+            text = f"the record {quoted(where)} is refused: {visible(error.message)}"
+            with self._store.work() as work:
+                work.journal.happened(error.code, text, now=self._clock(), level="W")
+            raise
+
+    def _adopt(self, data: bytes, where: str, wake_up: str | None) -> Adopted:
         digest = sha256(data).hexdigest()
         with self._store.work() as work:
             if (known := work.gateways.by_record(digest)) is not None:

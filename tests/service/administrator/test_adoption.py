@@ -16,7 +16,7 @@ Tell = Callable[..., None]
 
 
 def refused(desk: Any, record: bytes) -> str:
-    """The code of the refusal; nothing is changed by it."""
+    """The code of the refusal, which is noted; nothing is changed by it."""
     with desk.store.view() as view:
         before = view.gateways.page()
     with pytest.raises(SmpkiError) as caught:
@@ -25,6 +25,9 @@ def refused(desk: Any, record: bytes) -> str:
     assert caught.value.where.startswith("delivery.json")
     with desk.store.view() as view:
         assert view.gateways.page() == before
+        (noted,) = view.journal.events(limit=1)
+    assert (noted.event, noted.level) == (caught.value.code, "W")
+    assert "'delivery.json' is refused" in noted.text
     return caught.value.code
 
 

@@ -7,11 +7,11 @@ from smpki.ca.pki import Pki
 from smpki.ca.store.records import StoredCertificate
 from smpki.ca.triples import Order
 from smpki.errors import PolicyError, ServiceError
+from smpki.participant.exchange import Address
 from smpki.policy.lint.classify import default_kind
 from smpki.policy.model import CertificateType
 from smpki.policy.names import CommonName, DistinguishedName
 from smpki.requests.submission import read_submission
-from smpki.service.web.callbacks import check_url
 from smpki.service.web.store.registry import Registration, Registry
 
 
@@ -48,7 +48,7 @@ class RegistrationDesk:
         :param sub_ca: CN of the Sub-CA that issues
         :param name: what the audit calls the package
         :return: the registration, and TLS, SIG and ENC certificates
-        :raises ServiceError: ``service.registration.*``, ``service.callback.url``
+        :raises ServiceError: ``service.registration.*``, ``web_service.url``
         :raises SmpkiError: the package is refused; nothing is registered then
         """
         with audited(self._pki.store, "register", applicant.organisation):
@@ -62,11 +62,11 @@ class RegistrationDesk:
     def register_sub_ca(self, common_name: str, contact: str, callback_url: str | None) -> Registration:
         """Register a Sub-CA that runs elsewhere, and has its certificates.
 
-        :raises ServiceError: ``service.registration.unknown``, ``service.callback.url``
+        :raises ServiceError: ``service.registration.unknown``, ``web_service.url``
         """
         with audited(self._pki.store, "register", common_name):
             if callback_url is not None:
-                check_url(callback_url)
+                Address.parse(callback_url)
             kind = CertificateType.SUB_CA_TLS_ROOT
             page = self._pki.store.page(kind=kind.value, cn=f"{common_name}.TLS")
             if not page.certificates:
@@ -96,11 +96,11 @@ class RegistrationDesk:
     ) -> Registration:
         """Change what is registered; ``None`` leaves it as it is, an empty URL removes it.
 
-        :raises ServiceError: ``service.registration.unknown``, ``service.callback.url``
+        :raises ServiceError: ``service.registration.unknown``, ``web_service.url``
         """
         with audited(self._pki.store, "register", common_name):
             if callback_url:
-                check_url(callback_url)
+                Address.parse(callback_url)
             before = self._registry.named(common_name)
         changed = replace(
             before,
@@ -126,7 +126,7 @@ class RegistrationDesk:
 def _compare(applicant: Applicant, subject: DistinguishedName) -> None:
     """See that the package is that of whom the papers are about."""
     if applicant.callback_url is not None:
-        check_url(applicant.callback_url)
+        Address.parse(applicant.callback_url)
     try:
         stem = CommonName.parse(subject.common_name).stem
     except PolicyError as error:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -166,6 +167,7 @@ def ldaps_command(
     from smpki.service.trust_material import trust_material
     from smpki.tls.endpoint import Endpoint
     from smpki.tls.profile import WAN_SERVER
+    from smpki.tls.session import steady
     from smpki.trust.tls_peer import trusted
 
     outside = host_and_port(listen, _LDAPS, lowest=0)
@@ -174,9 +176,8 @@ def ldaps_command(
     material = trust_material(roots, (), crls or home.published_folder, _now)
     authorities = [one.subject for one in material().roots]
     check = trusted(material, now=_now)
-    endpoint = Endpoint(
-        WAN_SERVER, identity_of(home, certificates, key), check, clock=_now, trusted_authorities=authorities
-    )
+    identity, clock = identity_of(home, certificates, key), steady(_now, monotonic)
+    endpoint = Endpoint(WAN_SERVER, identity, check, clock=clock, trusted_authorities=authorities)
 
     async def serve() -> None:
         async with await open_door(endpoint, outside, inside) as server:

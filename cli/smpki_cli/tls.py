@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -184,11 +185,13 @@ def _endpoint(
 ) -> "Endpoint":
     from smpki.tls import profile as profiles
     from smpki.tls.endpoint import Endpoint
+    from smpki.tls.session import steady
 
     logging.getLogger("smpki.tls").addHandler(logging.NullHandler())  # all is shown here
     chosen: profiles.Profile = getattr(profiles, f"{profile}_{role.value}".upper())
     chosen = replace(chosen, versions=frozenset(profiles.Version(name) for name in _VERSIONS[versions]))
-    return Endpoint(chosen, identity_of(home, certificates, key), _check(profile, peers), clock=_now)
+    identity, clock = identity_of(home, certificates, key), steady(_now, monotonic)
+    return Endpoint(chosen, identity, _check(profile, peers), clock=clock)
 
 
 def identity_of(home: "Home", certificates: Path | None, key: KeyChoice | None) -> "Identity | None":

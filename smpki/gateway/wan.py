@@ -1,7 +1,6 @@
 """The gateway's side of its WAN connections: it opens every one of them, as a TLS client."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
@@ -13,9 +12,8 @@ from smpki.gateway.trust_anchors import AnchorRole
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.peers import PeerCheck, exact_match
 from smpki.tls.profile import WAN_CLIENT
+from smpki.tls.session import steady
 from smpki.tls.transport import Timing
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wan:
@@ -33,6 +31,7 @@ class Wan:
         self, module: SecurityModule, issuers: Sequence[x509.Certificate], keeper: TimeKeeper, timing: Timing
     ) -> None:
         self._module, self._issuers, self._keeper, self.timing = module, issuers, keeper, timing
+        self._steady = steady(keeper.reading, keeper.monotonic)
 
     def endpoint(self, peers: Iterable[x509.Certificate], slot: Slot = Slot.WAN_TLS) -> Endpoint:
         """For connections to one of these peers.
@@ -50,8 +49,4 @@ class Wan:
     def _endpoint(self, check: PeerCheck, slot: Slot) -> Endpoint:
         identity = self._module.tls_identity(slot, self._issuers)
         roots = [anchor.certificate.subject for anchor in self._module.anchors(AnchorRole.ROOT)]
-        return Endpoint(WAN_CLIENT, identity, check, clock=self._session_clock, trusted_authorities=roots)
-
-    def _session_clock(self) -> datetime:
-        """For the limit of sessions, which no setting of the clock may move."""
-        return _EPOCH + timedelta(seconds=self._keeper.monotonic())
+        return Endpoint(WAN_CLIENT, identity, check, clock=self._steady, trusted_authorities=roots)

@@ -41,7 +41,8 @@ class Endpoint:
     :param profile: what it may do
     :param identity: who it is; a client may have none
     :param check: decides about the peer's certificate; a server may have none, and then asks for no certificate
-    :param clock: the time, for the limit of sessions; when it is set back, they live longer by as much
+    :param clock: the time, for the limit of sessions; where it could be set back, take
+        :func:`smpki.tls.session.steady`, or they live longer by as much
     :param trusted_authorities: the names of the authorities that vouch for the peer. A client names them to the server
         when there are several (REQ.TA.TLS.Handshake.140), a server to the client
         (REQ.TA.TLS.Handshake.145 and 155).

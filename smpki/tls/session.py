@@ -4,14 +4,24 @@ OpenSSL renews the clock of TLS 1.3 with each resumption, so its time limit is n
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from cryptography import x509
 from OpenSSL import SSL
 
 from smpki.tls.peers import Alert, PeerRefused
+
+
+def steady(clock: Callable[[], datetime], monotonic: Callable[[], float]) -> Callable[[], datetime]:
+    """A clock that goes on by itself from what another one shows now; whoever sets that one doesn't set this one.
+
+    :param monotonic: seconds, such as ``time.monotonic``
+    """
+    begun, instant = clock(), monotonic()
+    return lambda: begun + timedelta(seconds=monotonic() - instant)
 
 
 @dataclass(frozen=True)

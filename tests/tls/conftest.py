@@ -177,7 +177,7 @@ def ends(clock: Clock) -> Callable[..., tuple[Endpoint, Endpoint]]:
     """Makes the endpoints of a client and a server that expect each other.
 
     ``ends(versions={...}, client=WAN_CLIENT, server=WAN_SERVER, ours=..., theirs=..., client_check=...,
-    server_check=..., authorities=())``
+    server_check=..., authorities=(), session_clock=...)``
     """
 
     def make(
@@ -190,13 +190,18 @@ def ends(clock: Clock) -> Callable[..., tuple[Endpoint, Endpoint]]:
         client_check: PeerCheck | None = None,
         server_check: PeerCheck | None = None,
         authorities: Sequence[x509.Name] = (),
+        session_clock: Callable[[], datetime] = clock,
     ) -> tuple[Endpoint, Endpoint]:
         ours, theirs = ours or _identity("gateway"), theirs or _identity("administrator")
         client_check = client_check or exact_match(theirs.certificates[:1], now=clock)
         server_check = server_check or exact_match(ours.certificates[:1], now=clock)
         return tuple(
             Endpoint(
-                replace(profile, versions=frozenset(versions)), who, check, clock=clock, trusted_authorities=authorities
+                replace(profile, versions=frozenset(versions)),
+                who,
+                check,
+                clock=session_clock,
+                trusted_authorities=authorities,
             )
             for profile, who, check in ((client, ours, client_check), (server, theirs, server_check))
         )

@@ -12,7 +12,7 @@ from smpki.tls.connection import Closed, Data
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.peers import Alert, PeerRefused, exact_match
 from smpki.tls.profile import HAN_CLIENT, HAN_SERVER, LMN_CLIENT, LMN_SERVER, WAN_CLIENT, WAN_SERVER, Version
-from smpki.tls.session import FirstHandshake, Origins
+from smpki.tls.session import FirstHandshake, Origins, steady
 
 TLS12, TLS13 = Version.TLS12, Version.TLS13
 BOTH = pytest.mark.parametrize("version", Version, ids=lambda version: version.value)
@@ -90,6 +90,20 @@ def test_the_administrator_may_make_the_limit_shorter(ends, pump, clock):
     )
     pump(client, server)
     assert client.deadline == server.deadline == clock.now + shorter
+
+
+def test_whoever_sets_the_clock_makes_no_session_longer(ends, clock, pump):
+    began, seconds = clock.now, [5.0]
+    client, server = (end.connection() for end in ends({TLS13}, session_clock=steady(clock, lambda: seconds[0])))
+    pump(client, server)
+    clock.now -= timedelta(days=365)
+    seconds[0] += LIMITS["WAN"].total_seconds() - 1
+    assert client.deadline == began + LIMITS["WAN"]
+    assert client.remaining == timedelta(seconds=1)
+    client.enforce_limit()
+    seconds[0] += 1
+    with pytest.raises(TlsError, match=r"tls\.session\.limit"):
+        client.enforce_limit()
 
 
 # resumption

@@ -35,6 +35,7 @@ from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_client import accept_clients
 from smpki.tls.http_server import finish, http_protocol
 from smpki.tls.profile import WAN_SERVER
+from smpki.tls.session import steady
 from smpki.tls.transport import Server, serve
 from smpki.trust.question import Revocation
 from smpki.trust.tls_peer import trusted
@@ -90,7 +91,8 @@ class AdministratorServer:
         vouched = trusted(material, now=pace.now, roles=_GATEWAYS, revocation=revocation)
         self._door = Door(store, vouched, chronicle, monotonic=pace.monotonic, handshakes=limits.handshakes)
         roots = [root.subject for root in material().roots]
-        self._endpoint = Endpoint(WAN_SERVER, own.identity, self._door.check, clock=pace.now, trusted_authorities=roots)
+        clock = steady(pace.now, pace.monotonic)
+        self._endpoint = Endpoint(WAN_SERVER, own.identity, self._door.check, clock=clock, trusted_authorities=roots)
         self._sessions = Sessions(
             store,
             self._door,

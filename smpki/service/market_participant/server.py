@@ -1,5 +1,6 @@
 """The market participant's server: its parts put together, and running."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -18,6 +19,7 @@ from smpki.service.market_participant.triples import OwnTriple
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_server import finish, http_protocol
 from smpki.tls.profile import WAN_SERVER
+from smpki.tls.session import steady
 from smpki.tls.transport import Server, Timing, serve
 
 _WORKERS = 2  # more would wait for each other: what they do is Python's, but for the elliptic curves
@@ -30,18 +32,23 @@ def database(data: Path) -> Path:
 
 @asynccontextmanager
 async def market_participant(
-    configuration: Configuration, triples: Sequence[OwnTriple], now: Callable[[], datetime]
+    configuration: Configuration,
+    triples: Sequence[OwnTriple],
+    now: Callable[[], datetime],
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Server]:
     """A server that takes deliveries as long as the context lasts; in the end those under way are answered.
 
     :param triples: as :func:`smpki.service.market_participant.triples.load_triples` gives them
     :param now: the clock
+    :param monotonic: seconds that nobody sets
     :raises SmpkiError: it can't start: ``configuration.*``, ``emt.*``, ``store.*``, ``tls.*``, ``trust.*``, ``cms.*``
     """
     limits, times = configuration.limits, configuration.times
     senders = Senders(configuration.senders, now)
     keyring = Keyring([triple.enc for triple in triples])
-    endpoint = Endpoint(WAN_SERVER, triples[0].tls, senders.check, clock=now, trusted_authorities=senders.authorities)
+    clock, authorities = steady(now, monotonic), senders.authorities
+    endpoint = Endpoint(WAN_SERVER, triples[0].tls, senders.check, clock=clock, trusted_authorities=authorities)
     with (
         exclusive_folder(configuration.data),
         closing(DeliveryStore.create(database(configuration.data))) as store,

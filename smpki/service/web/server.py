@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_server import finish, http_protocol
 from smpki.tls.identity import Identity
 from smpki.tls.profile import WAN_SERVER
+from smpki.tls.session import steady
 from smpki.tls.transport import Server, Timing, serve
 
 ROOT = "root"
@@ -74,6 +76,7 @@ async def web_service(pki: Pki, settings: Settings, identity: Identity | None = 
     own = CertificateType.ROOT_TLS if is_root else CertificateType.SUB_CA_TLS
     identity = identity or own_identity(pki, authority, own)
     peers = Peers(pki, settings.crls)
+    clock = steady(pki.clock, time.monotonic)
     check = peers.check(*(CLIENTS_OF_ROOT if is_root else CLIENTS_OF_SUB_CA))
     async with AsyncExitStack() as stack:
         granting: Granting = RootGranting(pki)
@@ -88,13 +91,13 @@ async def web_service(pki: Pki, settings: Settings, identity: Identity | None = 
             return await operations.answer(request, sender)
 
         offered = OFFERED_BY_ROOT if is_root else OFFERED_BY_SUB_CA
-        runner = Runner(pki, authority, granting, Callbacks(identity, peers, pki.clock), settings.pace)
+        runner = Runner(pki, authority, granting, Callbacks(identity, peers, clock), settings.pace)
         runs = [runner.run() for _ in range(settings.pace.abreast)]
         for work in (*runs, _refresh(peers, settings.refresh)):
             stack.push_async_callback(_end, asyncio.create_task(work))
         server = await serve(
             http_protocol(SoapApplication(answer, offered, settings.limits), patience=settings.limits.seconds),
-            Endpoint(WAN_SERVER, identity, check, clock=pki.clock, trusted_authorities=peers.authorities),
+            Endpoint(WAN_SERVER, identity, check, clock=clock, trusted_authorities=peers.authorities),
             settings.host,
             settings.port,
             timing=settings.timing,

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"smpki": ROOT / "smpki", "smpki_cli": ROOT / "cli" / "smpki_cli"}
 
 FLOORS = (
-    {"smpki.errors", "smpki.asn1"},
+    {"smpki.errors", "smpki.events", "smpki.asn1"},
     {"smpki.policy", "smpki.hsm", "smpki.tls", "smpki.db"},
     {"smpki.requests", "smpki.trust", "smpki.soap"},
     {"smpki.ca", "smpki.participant", "smpki.gateway"},

@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
+from smpki.events import LogEvent, Personal
 from smpki.tls.connection import Connection
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.suites import SUITES, Version
@@ -207,7 +208,8 @@ class _HttpOverTls(H11Protocol):
         if waiting != before:  # slow is not stalled
             self._stall_timer = self.loop.call_later(self._patience, self._watch_stall, waiting)
         else:
-            log.warning("HTTP: %s took nothing of an answer for %g seconds", self._peer_name, self._patience)
+            facts = {"peer": Personal(self._peer_name), "seconds": self._patience}
+            log.warning(LogEvent("http.stalled", "HTTP: a peer took nothing of an answer", **facts))
             self.transport.abort()
 
     def _end_stall(self) -> None:
@@ -217,7 +219,8 @@ class _HttpOverTls(H11Protocol):
 
     def _refuse(self, status: int) -> None:
         """Answer without the application, unless it has begun to, and close."""
-        log.warning("HTTP: what %s sent was refused with %d: it is no whole request", self._peer_name, status)
+        facts = {"peer": Personal(self._peer_name), "status": status}
+        log.warning(LogEvent("http.refused", "HTTP: what is no whole request was refused", **facts))
         if self.cycle:
             self.cycle.disconnected = True  # so the application hears that it is over
             self.cycle.message_event.set()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smpki.errors import TlsError
+from smpki.events import LogEvent, Personal, why
 from smpki.tls.connection import Closed, Connection, Data, Established, Event
 
 log = logging.getLogger("smpki.tls")
@@ -333,7 +334,8 @@ class TlsLayer(asyncio.Protocol):
 
     def _report(self, error: TlsError) -> None:
         """Tell whoever waits, and the log."""
-        log.warning("TLS with %s: %s", _name(self.below.get_extra_info("peername")), error)
+        peer = Personal(_name(self.below.get_extra_info("peername")))
+        log.warning(LogEvent("tls.failed", "a TLS connection failed", peer=peer, **why(error)))
         if self._on_failure:
             self._on_failure(error, self.transport)
         if not self.ready.done():

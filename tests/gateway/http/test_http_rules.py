@@ -149,7 +149,7 @@ def test_what_is_not_http_gets_400_and_the_connection_is_closed(
 
     place.run(main)
     assert office.requests == []
-    assert caplog.text.count("HTTP: what CN=client sent was refused with 400") == 1
+    assert caplog.text.count("HTTP: what is no whole request was refused: peer=CN=client, status=400") == 1
 
 
 @pytest.mark.parametrize("line", ["OPTIONS *", "CONNECT gateway:443", "GET smgw/"])
@@ -426,7 +426,7 @@ def test_who_does_not_take_answers_is_cut_off(
     place.run(main)
     assert place.seconds < 130
     assert len(office.requests) < 30
-    assert "CN=client took nothing of an answer for 60 seconds" in caplog.text
+    assert "a peer took nothing of an answer: peer=CN=client, seconds=60" in caplog.text
 
 
 def test_who_takes_answers_slowly_gets_them(place: Place, service: Service) -> None:

@@ -1,0 +1,1 @@
+"""What operators need of a server: logs, health, metrics."""

@@ -32,7 +32,7 @@ def run_command(home: "Home", output: Output, config: Path, seconds: float | Non
     its database and goes to the error stream.
     """
     from smpki.gateway.configuration import load_configuration
-    from smpki.gateway.opening import open_module, open_store
+    from smpki.gateway.opening import at_work, open_module, open_store
     from smpki.gateway.pace import Pace
     from smpki.gateway.runtime import Gateway
     from smpki.gateway.time_keeper import TimeKeeper
@@ -42,6 +42,7 @@ def run_command(home: "Home", output: Output, config: Path, seconds: float | Non
         logging.getLogger(name).setLevel(logging.WARNING)
     configuration = load_configuration(config)
     with (
+        at_work(configuration),
         open_configured(configuration.token) as token,
         open_module(configuration, token) as module,
         closing(open_store(configuration)) as store,

@@ -7,7 +7,7 @@ import pytest
 
 from smpki.errors import GatewayError, StoreError
 from smpki.gateway.configuration import Configuration
-from smpki.gateway.opening import open_module, open_store
+from smpki.gateway.opening import at_work, open_module, open_store
 
 
 @pytest.fixture
@@ -60,6 +60,30 @@ def test_a_folder_that_can_not_be_made_is_refused(configuration: Configuration) 
     configuration.data.write_text("a file")
     with pytest.raises(GatewayError) as refused:
         open_store(configuration)
+    assert refused.value.code == "configuration.data"
+
+
+def test_one_process_at_a_time_is_a_gateway(configuration: Configuration) -> None:
+    with at_work(configuration):
+        open_store(configuration).close()  # whose folder holds the lock, and nothing else
+        with pytest.raises(GatewayError) as refused, at_work(configuration):
+            pass
+        assert refused.value.code == "gateway.at_work"
+        assert refused.value.where == str(configuration.data)
+    with at_work(configuration):
+        open_store(configuration).close()
+
+
+@pytest.mark.parametrize("in_the_way", ["data", "data/lock"])
+def test_a_folder_that_can_not_be_held_is_refused(
+    configuration: Configuration, tmp_path: Path, in_the_way: str
+) -> None:
+    if in_the_way == "data":
+        configuration.data.touch()
+    else:
+        (tmp_path / in_the_way).mkdir(parents=True)
+    with pytest.raises(GatewayError) as refused, at_work(configuration):
+        pass
     assert refused.value.code == "configuration.data"
 
 

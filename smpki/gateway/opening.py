@@ -13,7 +13,6 @@ from smpki.hsm.file_vault import FileVault
 from smpki.hsm.token import Token
 from smpki.hsm.token_vault import TokenVault
 
-
 _LOCK = "lock"
 
 

@@ -45,13 +45,20 @@ class Schema:
 
 
 PKI = Schema(
-    version="0003",
+    version="0004",
     steps=Path(__file__).parent / "migrations" / "versions",
     version_table="alembic_version",
     hint="bring it up to date with `smpki init`",
 )
 
 _WAIT_SECONDS = 30
+_POSTGRESQL: dict[str, str | int] = {
+    "options": f"-c synchronous_commit=on -c lock_timeout={_WAIT_SECONDS}s",
+    # a machine that is gone without a word would be waited for as long as TCP likes, which is many minutes
+    "connect_timeout": _WAIT_SECONDS,
+    "tcp_user_timeout": _WAIT_SECONDS * 1000,
+    "keepalives_idle": _WAIT_SECONDS,
+}
 _READ = "smpki_read"
 
 
@@ -60,7 +67,8 @@ def open_engine(url: str | URL) -> Engine:
 
     SQLite runs in WAL mode with ``synchronous=FULL``, so that a commit is durable when it returns, and with foreign
     keys on. PostgreSQL is told the same (``synchronous_commit=on``). Both wait at most 30 s for another writer;
-    ``?timeout=SECONDS`` in an SQLite URL changes that.
+    ``?timeout=SECONDS`` in an SQLite URL changes that. Connections of before an outage, or to a file that was replaced,
+    are thrown away when they would be used.
 
     :param url: an SQLAlchemy URL such as ``sqlite:////var/lib/smpki/smpki.db`` or
         ``postgresql+psycopg://user:password@host/database``
@@ -73,8 +81,8 @@ def open_engine(url: str | URL) -> Engine:
         if backend == "sqlite":
             if "timeout" not in parsed.query:
                 options["timeout"] = _WAIT_SECONDS
-        elif backend == "postgresql" and "options" not in parsed.query:
-            options["options"] = f"-c synchronous_commit=on -c lock_timeout={_WAIT_SECONDS}s"
+        elif backend == "postgresql":
+            options = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
         engine = create_engine(parsed, connect_args=options, hide_parameters=True, pool_pre_ping=backend != "sqlite")
     except exc.NoSuchModuleError:
         raise StoreError("store.driver", "no such kind of database is known", hint="use sqlite or postgresql") from None
@@ -87,6 +95,7 @@ def open_engine(url: str | URL) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "do_connect", _sqlite_connect)
         event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "checkout", _sqlite_checked_out)
         event.listen(engine, "begin", _sqlite_begin)
     return engine
 
@@ -204,13 +213,13 @@ def _sqlite_connected(connection: sqlite3.Connection, record: ConnectionPoolEntr
     record.info["smpki_file"] = (file, _identity(file))
 
 
-def _sqlite_begin(connection: Connection) -> None:
-    file, identity = connection.info["smpki_file"]
+def _sqlite_checked_out(connection: sqlite3.Connection, record: ConnectionPoolEntry, proxy: object) -> None:
+    file, identity = record.info["smpki_file"]
     if _identity(file) != identity:  # SQLite would go on writing into a file that nobody will ever find again
-        where = address(connection.engine)
-        connection.invalidate()
-        hint = "restore it; certificates issued since its last copy may be missing from it"
-        raise StoreError("store.unreachable", "the database file was removed or replaced", where=where, hint=hint)
+        raise exc.InvalidatePoolError
+
+
+def _sqlite_begin(connection: Connection) -> None:
     reads = connection.get_execution_options().get(_READ, False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 

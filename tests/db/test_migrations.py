@@ -12,6 +12,8 @@ from sqlalchemy import Engine, text
 from sqlmodel import SQLModel
 
 import smpki.ca.store.tables as tables
+import smpki.service.accounts.store.tables as accounts
+import smpki.service.desk.store.tables as desk
 import smpki.service.web.store.tables as web
 from smpki.db.engine import PKI, check_schema, migrate, open_engine, reading, writing
 from smpki.db.migrations import configuration
@@ -42,9 +44,8 @@ def test_the_migrations_make_the_tables_of_the_models(engine: Engine) -> None:
         SQLModel.metadata.drop_all(connection)
         SQLModel.metadata.create_all(connection)
     assert definitions(engine) == by_migrations
-    assert {table.name for table in (tables.certificate, tables.intent, tables.audit, web.sent_request)} <= {
-        row[0] for row in by_migrations
-    }
+    some = (tables.certificate, tables.intent, tables.audit, web.sent_request, accounts.account, desk.submission)
+    assert {table.name for table in some} <= {row[0] for row in by_migrations}
 
 
 def definitions(engine: Engine) -> list[tuple[object, ...]]:

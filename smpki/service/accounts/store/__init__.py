@@ -1,0 +1,1 @@
+"""What is remembered of accounts, in the PKI's database."""

@@ -1,0 +1,1 @@
+"""What the desk remembers, in the PKI's database."""

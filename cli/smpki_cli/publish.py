@@ -48,7 +48,7 @@ def serve_command(home: "Home", output: Output, listen: str, seconds: float | No
     from smpki.ca.opening import open_store
     from smpki.service.publishing.documents import Documents
     from smpki.service.publishing.http_application import application
-    from smpki.service.publishing.http_server import http_server
+    from smpki.service.plain_http import http_server
 
     address = host_and_port(listen, _HTTP, lowest=0)
     settings = home.settings()

@@ -150,7 +150,7 @@ def test_what_can_not_be(office: Any, tmp_path: Path) -> None:
         ([*nowhere, "--bind-dn", "cn=admin", "--bind-password-file", exposed], 1, "keys.password.exposed"),
         ([*nowhere, "--bind-dn", "cn=admin", "--bind-password-file", private], 1, "publish.directory.unreachable"),
         (["serve", "--listen", "127.0.0.1:x"], 2, "HOST"),
-        (["serve", "--listen", "192.0.2.1:0"], 1, "publish.listen"),
+        (["serve", "--listen", "192.0.2.1:0"], 1, "http.listen"),
     ):
         answer = office.run("publish", *arguments)
         assert (answer["exit"], word in answer["err"], answer["out"]) == (status, True, ""), answer

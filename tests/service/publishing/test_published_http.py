@@ -26,7 +26,7 @@ from smpki.ca.sub_cas import SubCaOrder
 from smpki.errors import SmpkiError
 from smpki.service.publishing.documents import Documents
 from smpki.service.publishing.http_application import application
-from smpki.service.publishing.http_server import http_server
+from smpki.service.plain_http import http_server
 
 CRL = "/Beispiel.CA.1.crl"
 
@@ -344,5 +344,5 @@ def test_a_port_that_is_taken(site: Site) -> None:
 
     with pytest.raises(SmpkiError) as raised:
         asyncio.run(go())
-    assert raised.value.code == "publish.listen"
+    assert raised.value.code == "http.listen"
     assert "in use" in raised.value.message

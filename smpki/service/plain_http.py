@@ -1,4 +1,4 @@
-"""An HTTP server without TLS, for what is public; who is slow or idle, or one too many, is cut off."""
+"""An HTTP server without TLS, for what is public or stays here; who is slow or idle, or one too many, is cut off."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ async def http_server(application: Application, host: str, port: int, *, most: i
     :param port: 0: a free one
     :param most: connections at a time; more are cut off at once
     :return: the port
-    :raises SmpkiError: ``publish.listen``
+    :raises SmpkiError: ``http.listen``
     """
     new_protocol = http_protocol(application, idle=_IDLE, patience=_PATIENCE)
     connections: set[Any] = new_protocol().connections  # type: ignore[attr-defined]
@@ -32,7 +32,7 @@ async def http_server(application: Application, host: str, port: int, *, most: i
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
         hint = "choose a port that is free, and an address of this machine"
-        raise SmpkiError("publish.listen", f"can't listen: {why}", where=f"{host} port {port}", hint=hint) from None
+        raise SmpkiError("http.listen", f"can't listen: {why}", where=f"{host} port {port}", hint=hint) from None
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:

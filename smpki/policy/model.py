@@ -311,6 +311,13 @@ class Revocation(Strict):
     new_guetesiegel_supersedes: Sourced[StrictBool]
 
 
+class DualControl(Strict):
+    """What takes two operators (Vier-Augen-Prinzip), by the type of the certificates it is about."""
+
+    registration: Sourced[tuple[CertificateType, ...]]
+    revocation: Sourced[tuple[CertificateType, ...]]
+
+
 class Policy(Strict):
     """The whole policy. Load it with :func:`smpki.policy.load.load_policy`."""
 
@@ -325,6 +332,7 @@ class Policy(Strict):
     crl: Crl
     renewal: Renewal
     revocation: Revocation
+    dual_control: DualControl
 
     def profile(self, kind: CertificateType, purpose: PurposeName) -> Profile:
         """The extensions of a certificate type's certificate for a purpose.

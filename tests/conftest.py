@@ -1,8 +1,13 @@
 """Fixtures that several rooms' tests share. Heavy imports stay inside the fixtures."""
 
 import importlib.util
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,38 +76,57 @@ def token(token_home: TokenHome) -> Iterator["Token"]:
         yield token
 
 
-@pytest.fixture(scope="session")
-def _postgres_server() -> Iterator[str]:
-    """A PostgreSQL server for this worker alone: the folder of its socket."""
-    import os
-    import signal
-    import subprocess
-    import tempfile
-    import time
+class PostgresServer:
+    """A PostgreSQL server that can go away and come back.
 
-    # Not under pytest's folders: the server refuses to run as root, and another user cannot get into those.
-    with tempfile.TemporaryDirectory(prefix="smpki-postgres-") as name:
-        folder = Path(name)
-        programs = _postgres_programs(folder)
-        rights: dict[str, Any] = {"cwd": folder}
+    :ivar folder: of its socket
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._programs = _postgres_programs(folder)
+        self._rights: dict[str, Any] = {"cwd": folder}
         if os.getuid() == 0:
             shutil.chown(folder, "nobody")
-            rights |= {"user": "nobody", "extra_groups": []}
-        data, log = folder / "data", folder / "log"
-        command = [programs / "initdb", "-D", data, "-U", "smpki", "--auth=trust", "--no-sync", "--locale=C"]
-        made = subprocess.run([*command, "-E", "UTF8"], **rights, capture_output=True, text=True)
+            self._rights |= {"user": "nobody", "extra_groups": []}
+        command = [self._programs / "initdb", "-D", folder / "data", "-U", "smpki", "--auth=trust", "--no-sync"]
+        made = subprocess.run([*command, "--locale=C", "-E", "UTF8"], **self._rights, capture_output=True, text=True)
         assert made.returncode == 0, made.stdout + made.stderr
-        command = [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-c", "fsync=off"]
+
+    def start(self) -> None:
+        """Start it; returns when it can be used."""
+        log = self.folder / "log"
+        command = [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-h", ""]
         with log.open("wb") as output:
-            server = subprocess.Popen(command, **rights, stdout=output, stderr=output)
+            self._process = subprocess.Popen(
+                [*command, "-c", "fsync=off"], **self._rights, stdout=output, stderr=output
+            )
+        while b"ready to accept connections" not in log.read_bytes():
+            assert self._process.poll() is None, log.read_text()
+            time.sleep(0.05)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it, and all its connections: SIGINT the fast way, SIGQUIT as a crash would."""
+        self._process.send_signal(how)
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for this worker alone."""
+    # Not under pytest's folders: the server refuses to run as root, and another user cannot get into those.
+    with tempfile.TemporaryDirectory(prefix="smpki-postgres-") as name:
+        server = PostgresServer(Path(name))
+        server.start()
         try:
-            while b"ready to accept connections" not in log.read_bytes():
-                assert server.poll() is None, log.read_text()
-                time.sleep(0.05)
-            yield name
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # the fast way down
-            server.wait(30)
+            server.stop()
 
 
 def _postgres_programs(folder: Path) -> Path:
@@ -122,15 +146,27 @@ def _postgres_programs(folder: Path) -> Path:
 
 
 @pytest.fixture
-def postgres_url(_postgres_server: str) -> Iterator[str]:
+def postgres_url(_postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty PostgreSQL database for this test alone."""
     import psycopg
 
-    with psycopg.connect(host=_postgres_server, user="smpki", dbname="postgres", autocommit=True) as connection:
-        name = f"test_{uuid.uuid4().hex}"
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg://smpki@/{name}?host={_postgres_server}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    host, name = str(_postgres_server.folder), f"test_{uuid.uuid4().hex}"
+
+    def administer(statement: str) -> None:
+        with psycopg.connect(host=host, user="smpki", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+    administer(f"CREATE DATABASE {name}")
+    yield f"postgresql+psycopg://smpki@/{name}?host={host}"
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_outage(postgres_url: str, _postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server of ``postgres_url``, for a test that stops it; it runs again afterwards."""
+    yield _postgres_server
+    if not _postgres_server.runs:
+        _postgres_server.start()
 
 
 @pytest.fixture(scope="session")

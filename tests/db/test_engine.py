@@ -1,8 +1,10 @@
 """What the engine promises of every database, and how it explains a database that fails."""
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from smpki.db.types import UtcTime
 from smpki.errors import StoreError
 
 INSERT_HEAD = "INSERT INTO audit_head (counter, seq, mac) VALUES (:n, 0, '')"
+COUNT = text("SELECT count(*) FROM audit_head")
 
 
 @pytest.fixture
@@ -132,9 +135,25 @@ def test_a_file_removed_under_the_program_is_noticed_and_not_made_anew(file: Pat
     engine = open_engine(f"sqlite:///{file}")
     check_schema(engine)
     file.unlink()
-    assert code_of(engine, INSERT_HEAD, n=1) == "store.unreachable"
     assert code_of(engine, INSERT_HEAD, n=1) == "store.missing"
     assert not file.exists()
+
+
+def test_a_copy_in_the_place_of_the_file_is_used_by_all_connections_at_once(file: Path) -> None:
+    engine = open_engine(f"sqlite:///{file}")
+    with reading(engine) as one, reading(engine) as another:  # the pool has two connections now
+        assert {each.execute(COUNT).scalar() for each in (one, another)} == {1}
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = file.with_name("copy")
+    shutil.copy(file, copy)
+    copy.replace(file)
+    with writing(engine) as connection:
+        connection.execute(text(INSERT_HEAD), {"n": 1})
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute(str(COUNT)).fetchone() == (2,)
+    with reading(engine) as one, reading(engine) as another:
+        assert {each.execute(COUNT).scalar() for each in (one, another)} == {2}
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

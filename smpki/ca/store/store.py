@@ -84,6 +84,7 @@ class Store(Lists):
         self._engine = engine
         self._chain = chain
         self._owner = owner
+        self._given_up: set[str] = set()  # intents of this process that a failing database may have kept open
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._engine)
@@ -126,7 +127,8 @@ class Store(Lists):
             _row(one) | {"owner": self._owner.name, "created_at": now, "holds": True, "state": "open"}
             for one in intents
         ]
-        with self._explaining(intents), writing(self._engine) as connection:
+        serials = [one.serial for one in intents]
+        with self._explaining(intents), self._giving_up(serials), writing(self._engine) as connection:
             lock_writers(connection)
             refuse_revoked_issuers(connection, (one.issuer_serial for one in intents))
             if check is not None:
@@ -178,6 +180,16 @@ class Store(Lists):
             transaction.append([audit])
 
     @contextmanager
+    def _giving_up(self, serials: Sequence[str]) -> Iterator[None]:
+        """Remember intents when the database fails: they may be open, since it may have failed after a commit."""
+        try:
+            yield
+        except StoreError as error:
+            if error.code != "store.conflict":
+                self._given_up.update(serials)
+            raise
+
+    @contextmanager
     def _explaining(self, intents: Sequence[Intent]) -> Iterator[None]:
         """Say which of the intents could not be inserted, and why."""
         try:
@@ -193,16 +205,16 @@ class Store(Lists):
     def abandon(self, serials: Sequence[str], audit: Sequence[AuditEntry]) -> None:
         """Close intents of this process whose signatures are not made or will not be used.
 
-        :raises StoreError: the database failed, or ``store.intent.missing``
+        :raises StoreError: the database failed, or ``store.intent.missing``; :meth:`recover` closes them then
         """
-        with self._chain.transaction(self._engine) as transaction:
+        with self._giving_up(serials), self._chain.transaction(self._engine) as transaction:
             self._close(transaction.connection, _CLOSE_ABANDONED, serials, {self._owner.name})
             if audit:
                 transaction.append(audit)
 
     def recover(self) -> tuple[OpenIntent, ...]:
-        """Close what processes of this folder left open when they died, with one audit entry for each process, and
-        bring the audit head outside the database up to date.
+        """Close what processes of this folder left open when they died, and what this one could not close because the
+        database failed, with one audit entry for each process; bring the audit head outside the database up to date.
 
         Intents of live processes stay. So do those from another folder or machine, but they are returned to be shown.
 
@@ -217,14 +229,18 @@ class Store(Lists):
             owners = {row["owner"] for row in rows}
             here = {owner for owner in owners if self._owner.is_here(owner)}
             dead = {owner for owner in here if not self._owner.is_alive(owner)}
+            given_up = frozenset(self._given_up)
+            left = {row["serial"]: row["owner"] for row in rows if row["owner"] in dead or row["serial"] in given_up}
             found = tuple(
-                open_intent(row, closed=row["owner"] in dead)
+                open_intent(row, closed=row["serial"] in left)
                 for row in rows
-                if row["owner"] in dead or row["owner"] not in here
+                if row["serial"] in left or row["owner"] not in here
             )
-            if dead:
-                self._close(transaction.connection, _CLOSE_ABANDONED, [one.serial for one in found if one.closed], dead)
-                transaction.append([_recovered(owner, found) for owner in sorted(dead)])
+            if left:
+                whose = sorted(set(left.values()))
+                self._close(transaction.connection, _CLOSE_ABANDONED, list(left), whose)
+                transaction.append([_recovered(owner, found) for owner in whose])
+        self._given_up -= given_up
         for owner in dead:
             self._owner.forget(owner)
         return found
@@ -276,7 +292,7 @@ def _add_participants(connection: Connection, participants: Sequence[Participant
 
 
 def _recovered(owner: str, found: Sequence[OpenIntent]) -> AuditEntry:
-    serials = [one.serial for one in found if one.owner == owner]
+    serials = [one.serial for one in found if one.closed and one.owner == owner]
     return AuditEntry(action="recover", outcome="done", subject=owner, detail={"abandoned": serials})
 
 

@@ -89,7 +89,7 @@ class SubCaGranting:
         for pause in _PAUSES:
             if outcome.error is None or outcome.error.code not in _IN_PROGRESS:
                 break
-            await asyncio.to_thread(self._pki.store.recover)  # the other process may be dead
+            await asyncio.to_thread(self._pki.store.recover)  # the other process may be dead, or this one gave it up
             await asyncio.sleep(pause)
             outcome = await self._ask(order)
         if outcome.error is not None:
@@ -126,6 +126,7 @@ class RootGranting:
         """See :meth:`Granting.grant`; who asks gets what is its own, whatever the requests say."""
         name = wish.sender.name
         order = SubCaOrder(CommonName.parse(name.common_name).stem, name.get("C") or "DE", renew=True)
+        await asyncio.to_thread(self._pki.store.recover)  # what a dead process holds, such as this name
         issued = await asyncio.to_thread(self._pki.certify_sub_ca, order, wish.package)
         return tuple(one.der for one in issued)
 

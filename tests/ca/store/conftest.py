@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -39,12 +40,13 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _postgres_store(_postgres_server: str) -> Engine:
+def _postgres_store(_postgres_server: Any) -> Engine:
     import psycopg
 
-    with psycopg.connect(host=_postgres_server, user="smpki", dbname="postgres", autocommit=True) as connection:
+    host = str(_postgres_server.folder)
+    with psycopg.connect(host=host, user="smpki", dbname="postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE store")
-    engine = open_engine(f"postgresql+psycopg://smpki@/store?host={_postgres_server}")
+    engine = open_engine(f"postgresql+psycopg://smpki@/store?host={host}")
     migrate(engine)
     return engine
 

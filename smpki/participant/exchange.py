@@ -17,6 +17,8 @@ from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_client import client
 from smpki.tls.transport import Timing
 
+_PASSING = (408, 429, 502, 503, 504)
+
 
 @dataclass(frozen=True)
 class Address:
@@ -65,7 +67,8 @@ class Line:
         """Send a message, once.
 
         :param message: of that operation
-        :raises ServiceError: ``web_service.timeout``, ``web_service.connection``, ``web_service.status``
+        :raises ServiceError: ``web_service.timeout``, ``web_service.connection``, ``web_service.unavailable``,
+            ``web_service.status``
         :raises TlsError: the service can't be reached, is somebody else, or does not let us in
         :raises SoapError: what came is no answer, or is a Fault
         """
@@ -83,6 +86,8 @@ class Line:
         return read_answer(body, operation)
 
     async def _body(self, response: httpx.Response) -> bytes:
+        if response.status_code in _PASSING:
+            raise self._failed("unavailable", f"the service is not to be had now (HTTP status {response.status_code})")
         if response.status_code not in (200, 500):  # 500 has a Fault
             raise self._failed("status", f"the answer is HTTP status {response.status_code}, and no SOAP message")
         body = bytearray()

@@ -1,5 +1,7 @@
 """Make keys and a package with them, and keep both: the same for a first package and for a renewal."""
 
+import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def write_package(
     except SmpkiError:
         place.drop(keys)
         raise
-    write_output(file, package)
+    write_whole(file, package)
     return (*kept, str(file))
 
 
@@ -44,5 +46,42 @@ def write_output(file: Path, data: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     except OSError as error:
-        message = f"can't be written: {error.strerror}"
-        raise SmpkiError("output.unwritable", message, where=str(file), hint="choose another --out") from None
+        raise _unwritable(file, error) from None
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and durably: when this returns, power may fail.
+
+    :raises SmpkiError: ``output.unwritable``
+    """
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(file.parent)
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk know which files a folder has.
+
+    :raises OSError: the disk refuses
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(file: Path, error: OSError) -> SmpkiError:
+    hint = "choose another --out, or see to the folder and the disk"
+    return SmpkiError("output.unwritable", f"can't be written: {error.strerror}", where=str(file), hint=hint)

@@ -31,7 +31,7 @@ def signer_of(certificate: x509.Certificate, file: Path, source: KeySource) -> S
     """
     chain = file.with_name("chain.pem")
     known = read_file_certificates(chain) if chain.exists() else ()
-    issuers = tuple(each for each in known if _issued(each, certificate))
+    issuers = tuple(each for each in known if issued(each, certificate))
     return Signer(source.key_of(certificate, file), certificate, issuers)
 
 
@@ -67,7 +67,7 @@ def read_file_certificates(file: Path) -> tuple[x509.Certificate, ...]:
     return read_certificates(data, str(file))
 
 
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether name and signature are that issuer's: a Sub-CA keeps its name from one key to the next."""
     try:
         certificate.verify_directly_issued_by(issuer)

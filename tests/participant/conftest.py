@@ -94,7 +94,10 @@ def _certificate(
         serial_number=x509.random_serial_number(),
         not_valid_before=start,
         not_valid_after=end,
-        extensions=[x509.Extension(value.oid, isinstance(value, x509.KeyUsage), value) for value in values],
+        extensions=[
+            x509.Extension(value.oid, isinstance(value, x509.KeyUsage | x509.BasicConstraints), value)
+            for value in values
+        ],
     )
     return builder.sign(key, hashes.SHA384())
 
@@ -102,7 +105,7 @@ def _certificate(
 @pytest.fixture(scope="session")
 def counter() -> Counter:
     root, key = ec.generate_private_key(ec.BrainpoolP512R1()), ec.generate_private_key(ec.BrainpoolP384R1())
-    usages: list[x509.ExtensionType] = [usage("key_cert_sign", "crl_sign")]
+    usages: list[x509.ExtensionType] = [usage("key_cert_sign", "crl_sign"), x509.BasicConstraints(True, None)]
     end = datetime(2035, 1, 1, tzinfo=UTC)
     return Counter(
         _certificate(ROOT, root.public_key(), ROOT, root, START, end, usages),

@@ -46,9 +46,9 @@ def serve_command(home: "Home", output: Output, listen: str, seconds: float | No
     writes the same as files for any web server. Prints one line when it is ready; its log goes to the error stream.
     """
     from smpki.ca.opening import open_store
+    from smpki.service.plain_http import http_server
     from smpki.service.publishing.documents import Documents
     from smpki.service.publishing.http_application import application
-    from smpki.service.plain_http import http_server
 
     address = host_and_port(listen, _HTTP, lowest=0)
     settings = home.settings()

@@ -49,9 +49,7 @@ def days_left(deadlines: Iterable[Deadline], now: datetime) -> Iterator[Metric]:
     """How many days are left of certificates and CRLs; negative once they are over."""
     labels = ("kind", "name", "number")
     families = {
-        "certificate": GaugeMetricFamily(
-            "smpki_certificate_days_left", "Days to the certificate's end.", labels=labels
-        ),
+        "certificate": GaugeMetricFamily("smpki_certificate_days_left", "Days to a certificate's end.", labels=labels),
         "crl": GaugeMetricFamily("smpki_crl_days_left", "Days to nextUpdate of the CRL in force.", labels=labels),
     }
     for one in deadlines:

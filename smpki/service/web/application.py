@@ -2,12 +2,17 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography import x509
 
+from smpki.ca.store.records import serial_text
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, Personal, why
+from smpki.policy.lint.classify import classify
 from smpki.policy.text import visible
 from smpki.soap.codes import refusal
 from smpki.soap.envelope import CONTENT_TYPE, MAX_SIZE
@@ -20,6 +25,11 @@ from smpki.tls.http_server import Receive, Scope, Send, peer_chain
 
 Answering = Callable[[Request, x509.Certificate], Awaitable[Answer]]
 """Answers a message of whoever holds a TLS certificate; raises why not."""
+
+Observe = Callable[["Answered"], None]
+"""Is told of each answer."""
+
+_FAULT = "Fault"
 
 log = logging.getLogger("smpki.service")
 
@@ -36,6 +46,22 @@ class Limits:
     seconds: float = 60.0
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A message and what became of it.
+
+    :param operation: ``""`` where it can't be told
+    :param code: the return code; ``Fault`` for a SOAP Fault
+    :param error: the code of what was in the way; ``""``: nothing
+    :param seconds: from the last octet of the message to the answer
+    """
+
+    operation: str
+    code: str
+    error: str
+    seconds: float
+
+
 class SoapApplication:
     """Takes messages of senders that TLS has let in.
 
@@ -43,10 +69,17 @@ class SoapApplication:
     :param limits: what it puts up with
     """
 
-    def __init__(self, answering: Answering, operations: Collection[Operation], limits: Limits) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        operations: Collection[Operation],
+        limits: Limits,
+        observe: Observe = lambda answered: None,
+    ) -> None:
         self._answering = answering
         self._operations = operations
         self._limits = limits
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -74,11 +107,16 @@ class SoapApplication:
         if len(body) > self._limits.octets:
             await exchange.answer(413)
             return
-        status, message = await self._answer(body, peer_chain(exchange.scope)[0])
+        begun = time.perf_counter()
+        certificate = peer_chain(exchange.scope)[0]
+        status, message, operation, code, error = await self._answer(body, certificate)
+        rule = "" if error is None else error.code if isinstance(error, SmpkiError) else type(error).__name__
+        answered = Answered(operation, code, rule, time.perf_counter() - begun)
+        self._observe(answered)
+        _log(answered, certificate, error)
         await exchange.answer(status, message)
 
-    async def _answer(self, body: bytes, certificate: x509.Certificate) -> tuple[int, bytes]:
-        name = visible(certificate.subject.rfc4514_string())
+    async def _answer(self, body: bytes, certificate: x509.Certificate) -> "_Outcome":
         try:
             request = await asyncio.to_thread(read_request, body, self._limits.octets)
             if request.operation not in self._operations:
@@ -91,28 +129,51 @@ class SoapApplication:
                     hint=f"it offers {offered} (TR-03129-4 section 2.4)",
                 )
         except FaultError as error:
-            log.warning("web service: %s: Fault: %s", name, error)
-            return 500, write_fault(error.fault)
+            return _Outcome(500, write_fault(error.fault), "", _FAULT, error)
         except SyntaxFailure as error:
-            return 200, self._refused(error.operation, error, name)
-        except Exception:
-            log.exception("web service: reading what %s sent failed", name)
-            return 500, write_fault(Fault(FaultCode.SERVER, "the service failed: send it again later"))
+            return _refused(error.operation, error)
+        except Exception as error:
+            fault = Fault(FaultCode.SERVER, "the service failed: send it again later")
+            return _Outcome(500, write_fault(fault), "", _FAULT, error)
         try:
             answer = await self._answering(request, certificate)
             message = write_answer(request.operation, answer)
         except Exception as error:
-            return 200, self._refused(request.operation, error, name)
-        log.info("web service: %s: %s: %s", name, request.operation, answer.code)
-        return 200, message
+            return _refused(request.operation, error)
+        return _Outcome(200, message, request.operation, answer.code, None)
 
-    def _refused(self, operation: Operation, error: Exception, name: str) -> bytes:
-        answer = refusal(error, operation)
-        if isinstance(error, SmpkiError):
-            log.warning("web service: %s: %s: %s: %s", name, operation, answer.code, error)
-        else:
-            log.error("web service: %s: %s failed", name, operation, exc_info=error)
-        return write_answer(operation, answer)
+
+class _Outcome(NamedTuple):
+    status: int
+    message: bytes
+    operation: str
+    code: str
+    error: Exception | None
+
+
+def _refused(operation: Operation, error: Exception) -> _Outcome:
+    answer = refusal(error, operation)
+    return _Outcome(200, write_answer(operation, answer), operation, answer.code, error)
+
+
+def _log(answered: Answered, certificate: x509.Certificate, error: Exception | None) -> None:
+    """Who sent it is told by role and serial number: operators can look that up, others can't."""
+    role = classify(certificate)
+    facts: dict[str, object] = {
+        "operation": answered.operation,
+        "code": answered.code,
+        "seconds": round(answered.seconds, 4),
+        "role": role[0] if role else "",
+        "serial": serial_text(certificate.serial_number),
+        "sender": Personal(visible(certificate.subject.rfc4514_string())),
+    }
+    if error is None:
+        log.info(LogEvent("web.answered", "web service: a message was answered", **facts))
+    elif isinstance(error, SmpkiError):
+        log.warning(LogEvent("web.refused", "web service: a message was refused", **facts, **why(error)))
+    else:
+        event = LogEvent("web.failed", "web service: a message could not be seen to", **facts, **why(error))
+        log.error(event, exc_info=error)
 
 
 class _Exchange:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from smpki.ca.pki import Pki
 from smpki.errors import ServiceError, SmpkiError
+from smpki.events import LogEvent, Personal, why
 from smpki.policy.model import CertificateType
 from smpki.policy.names import DistinguishedName
 from smpki.service.web.callbacks import Callbacks
@@ -70,10 +71,10 @@ class Runner:
             try:
                 found = await self.step()
             except SmpkiError as error:
-                log.error("web service: the queue rests: %s", error)
+                log.error(LogEvent("queue.rests", "web service: the queue rests", **why(error)))
                 found = False
             except Exception:
-                log.exception("web service: the queue failed")
+                log.exception(LogEvent("queue.failed", "web service: the queue failed"))
                 found = False
             if not found:
                 await asyncio.sleep(self._pace.look)
@@ -84,7 +85,7 @@ class Runner:
         :return: whether there was one
         :raises StoreError: the database failed
         """
-        one = await asyncio.to_thread(self._queue.take, self._authority, self._pace.lease)
+        one = await self._take()
         if one is None:
             return False
         try:
@@ -97,13 +98,23 @@ class Runner:
             raise
         return True
 
+    async def _take(self) -> QueuedRequest | None:
+        """Take a request; who is told to end meanwhile gives it back, or nobody could take it for a while."""
+        taking = asyncio.ensure_future(asyncio.to_thread(self._queue.take, self._authority, self._pace.lease))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            if one := await taking:
+                self._queue.release(one)
+            raise
+
     async def _find_result(self, one: QueuedRequest) -> None:
         try:
             certificates = await self._grant(one)
         except SmpkiError as error:
             status = status_info(error, Operation.REQUEST_CERTIFICATE)
             if status in _OURS:
-                await self._postpone(one, str(error))
+                await self._postpone(one, str(error), error.code)
                 return
             result = refusal_of(one, status, explanation(error))
         else:
@@ -131,22 +142,29 @@ class Runner:
         try:
             answer = await self._callbacks.send(url, one.role, one.subject_key, one.result)
         except SmpkiError as error:
-            await self._postpone(one, str(error))
+            await self._postpone(one, str(error), error.code)
             return
         remark = f"{answer.code} {answer.message}".strip()
         if answer.code in _TAKEN:
             await asyncio.to_thread(self._queue.delivered, one, remark)
-            log.info("web service: the result of %s reached %s: %s", one.message_id, one.subject_cn, answer.code)
+            log.info(
+                LogEvent("queue.delivered", "web service: a result was delivered", **_facts(one), code=answer.code)
+            )
         else:
-            await self._postpone(one, remark)
+            await self._postpone(one, remark, answer.code)
 
-    async def _postpone(self, one: QueuedRequest, remark: str) -> None:
-        log.warning("web service: request %d of %s is put back: %s", one.id, one.subject_cn, remark)
+    async def _postpone(self, one: QueuedRequest, remark: str, code: str) -> None:
+        facts = {**_facts(one), "attempts": one.attempts + 1, "code": code, "why": Personal(remark)}
+        log.warning(LogEvent("queue.put_back", "web service: a request is put back", **facts))
         if one.state is State.ANSWERED and one.attempts + 1 >= self._pace.tries:
             await asyncio.to_thread(self._queue.give_up, one, remark)
             return
         due_at = self._pki.clock() + self._pace.pause(one.attempts)
         await asyncio.to_thread(self._queue.postpone, one, due_at, remark)
+
+
+def _facts(one: QueuedRequest) -> dict[str, object]:
+    return {"request": one.id, "role": one.role, "state": one.state.value, "sender": Personal(one.subject_cn)}
 
 
 def refusal_of(one: QueuedRequest, status: ReturnCode, message: str) -> bytes:

@@ -3,26 +3,35 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from cryptography import x509
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 
+from smpki.ca.issuer import Issuer
 from smpki.ca.pki import Pki
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, why
+from smpki.hsm.timed import TimedKeys
 from smpki.policy.model import CertificateType
+from smpki.service.operation.deadlines import pki_deadlines
+from smpki.service.operation.metrics import Deadline, days_left
 from smpki.service.web.application import Limits, SoapApplication
-from smpki.service.web.callbacks import Callbacks
 from smpki.service.web.counter import Counter
 from smpki.service.web.granting import Granting, RootGranting, SubCaGranting
+from smpki.service.web.metrics import CountedCallbacks, CountedGranting, WebMetrics, queue_lengths
 from smpki.service.web.operations import Operations, Patience
 from smpki.service.web.own import own_identity
 from smpki.service.web.peers import CLIENTS_OF_ROOT, CLIENTS_OF_SUB_CA, Peers
 from smpki.service.web.runner import Pace, Runner
 from smpki.service.web.senders import Senders
+from smpki.service.web.store.queue import RequestQueue
 from smpki.soap.messages import OFFERED_BY_ROOT, OFFERED_BY_SUB_CA, Answer, Request
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_server import finish, http_protocol
@@ -64,8 +73,16 @@ class Settings:
 
 
 @asynccontextmanager
-async def web_service(pki: Pki, settings: Settings, identity: Identity | None = None) -> AsyncIterator[Server]:
-    """Serve as long as the context lasts; in the end what is under way is answered.
+async def web_service(
+    pki: Pki, settings: Settings, identity: Identity | None = None, metrics: WebMetrics | None = None
+) -> AsyncIterator[Server]:
+    """Serve as long as the context lasts; in the end what is under way is answered. See :func:`prepare`."""
+    async with prepare(pki, settings, identity).running(metrics or WebMetrics(CollectorRegistry())) as server:
+        yield server
+
+
+def prepare(pki: Pki, settings: Settings, identity: Identity | None = None) -> "WebService":
+    """Find all that a web service needs, without serving yet.
 
     :param identity: certificate and key of the server; ``None``: the CA's own
     :raises SmpkiError: it can't start: ``issuing.issuer.unknown``, ``service.*``, ``store.*``, ``tls.*``
@@ -76,35 +93,87 @@ async def web_service(pki: Pki, settings: Settings, identity: Identity | None = 
     own = CertificateType.ROOT_TLS if is_root else CertificateType.SUB_CA_TLS
     identity = identity or own_identity(pki, authority, own)
     peers = Peers(pki, settings.crls)
-    clock = steady(pki.clock, time.monotonic)
     check = peers.check(*(CLIENTS_OF_ROOT if is_root else CLIENTS_OF_SUB_CA))
-    async with AsyncExitStack() as stack:
-        granting: Granting = RootGranting(pki)
-        if not is_root:
-            counter = stack.enter_context(Counter(partial(pki.desk, settings.ca)))
-            granting = SubCaGranting(pki, counter)
-        operations = Operations(pki, authority, granting, settings.patience, issuer=issuer)
-        senders = Senders(pki)
+    clock = steady(pki.clock, time.monotonic)
+    endpoint = Endpoint(WAN_SERVER, identity, check, clock=clock, trusted_authorities=peers.authorities)
+    return WebService(pki, settings, authority, issuer, identity, peers, clock, endpoint)
 
-        async def answer(request: Request, certificate: x509.Certificate) -> Answer:
-            sender = await asyncio.to_thread(senders.find, certificate)
-            return await operations.answer(request, sender)
 
-        offered = OFFERED_BY_ROOT if is_root else OFFERED_BY_SUB_CA
-        runner = Runner(pki, authority, granting, Callbacks(identity, peers, clock), settings.pace)
-        runs = [runner.run() for _ in range(settings.pace.abreast)]
-        for work in (*runs, _refresh(peers, settings.refresh)):
-            stack.push_async_callback(_end, asyncio.create_task(work))
-        server = await serve(
-            http_protocol(SoapApplication(answer, offered, settings.limits), patience=settings.limits.seconds),
-            Endpoint(WAN_SERVER, identity, check, clock=clock, trusted_authorities=peers.authorities),
-            settings.host,
-            settings.port,
-            timing=settings.timing,
-            most=settings.connections,
-        )
-        stack.push_async_callback(finish, server, settings.end)
-        yield server
+@dataclass(frozen=True)
+class WebService:
+    """A web service that has all it needs; :func:`prepare` makes it.
+
+    :param authority: CN of the CA
+    :param issuer: the CA as it is now
+    :param clock: of TLS, which nobody can set back
+    """
+
+    pki: Pki
+    settings: Settings
+    authority: str
+    issuer: Callable[[], Issuer]
+    identity: Identity
+    peers: Peers
+    clock: Callable[[], datetime]
+    endpoint: Endpoint
+
+    def check(self) -> None:
+        """See that the CA could issue now: its certificate, its key, token and database.
+
+        :raises SmpkiError: it can't
+        """
+        self.issuer().check_usable(self.pki.clock())
+
+    def figures(self) -> Iterator[Metric]:
+        """What is looked up for metrics: days to ends, and the queue.
+
+        :raises StoreError: the database failed
+        """
+        pki, now = self.pki, self.pki.clock()
+        own = self.identity.certificates[0]
+        shown = Deadline("certificate", "tls", self.authority, None, own.not_valid_after_utc)
+        yield from days_left([*pki_deadlines(pki.store, pki.policy, pki.environment, now), shown], now)
+        yield from queue_lengths(pki.store.beside(RequestQueue), self.authority)
+
+    @asynccontextmanager
+    async def running(self, metrics: WebMetrics) -> AsyncIterator[Server]:
+        """Serve as long as the context lasts; in the end what is under way is answered.
+
+        :raises SmpkiError: it can't listen: ``tls.transport.listen``
+        """
+        settings = self.settings
+        pki = replace(self.pki, keys=TimedKeys(self.pki.keys, metrics.signed, time.perf_counter))
+        async with AsyncExitStack() as stack:
+            granting: Granting = RootGranting(pki)
+            if settings.ca != ROOT:
+                counter = stack.enter_context(Counter(partial(pki.desk, settings.ca)))
+                granting = SubCaGranting(pki, counter)
+            granting = CountedGranting(granting, metrics)
+            operations = Operations(pki, self.authority, granting, settings.patience, issuer=self.issuer)
+            senders = Senders(pki)
+
+            async def answer(request: Request, certificate: x509.Certificate) -> Answer:
+                sender = await asyncio.to_thread(senders.find, certificate)
+                return await operations.answer(request, sender)
+
+            callbacks = CountedCallbacks(self.identity, self.peers, self.clock, metrics)
+            runner = Runner(pki, self.authority, granting, callbacks, settings.pace)
+            runs = [runner.run() for _ in range(settings.pace.abreast)]
+            for work in (*runs, _refresh(self.peers, settings.refresh)):
+                stack.push_async_callback(_end, asyncio.create_task(work))
+            offered = OFFERED_BY_ROOT if settings.ca == ROOT else OFFERED_BY_SUB_CA
+            application = SoapApplication(answer, offered, settings.limits, metrics.answered)
+            server = await serve(
+                http_protocol(application, patience=settings.limits.seconds),
+                self.endpoint,
+                settings.host,
+                settings.port,
+                timing=settings.timing,
+                most=settings.connections,
+            )
+            stack.push_async_callback(finish, server, settings.end)
+            metrics.watch(lambda: granting.waiting, lambda: len(server.connections))
+            yield server
 
 
 async def _refresh(peers: Peers, seconds: float) -> None:
@@ -113,7 +182,7 @@ async def _refresh(peers: Peers, seconds: float) -> None:
         try:
             await asyncio.to_thread(peers.refresh)
         except SmpkiError as error:
-            log.error("web service: what was known of peers goes on to count: %s", error)
+            log.error(LogEvent("peers.old", "web service: what was known of peers goes on to count", **why(error)))
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

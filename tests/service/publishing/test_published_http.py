@@ -24,9 +24,9 @@ from smpki.ca.published_authorities import published_authorities
 from smpki.ca.store.crls import Crls
 from smpki.ca.sub_cas import SubCaOrder
 from smpki.errors import SmpkiError
+from smpki.service.plain_http import http_server
 from smpki.service.publishing.documents import Documents
 from smpki.service.publishing.http_application import application
-from smpki.service.plain_http import http_server
 
 CRL = "/Beispiel.CA.1.crl"
 

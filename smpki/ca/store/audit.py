@@ -143,6 +143,14 @@ class AuditChain:
                 self._file.stage(newest)
                 self._file.publish()
 
+    def verify(self, engine: Engine) -> AuditReport:
+        """Verify the chain; signatures too, where this chain signs. See :func:`verify`.
+
+        :raises StoreError: the database or the outside file cannot be read
+        """
+        public_key = self._signer.public_key() if self._signer else None
+        return verify(engine, self._key, self._file.path, public_key)
+
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator["AuditTransaction"]:
         """One writing transaction whose entries show outside the database once it is committed.

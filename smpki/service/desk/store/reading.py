@@ -1,0 +1,79 @@
+"""What only looks: certificates by their end, and the audit trail. Pages go by key, whatever the size of the table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, or_, select
+
+from smpki.ca.store.audit import AuditChain, AuditReport
+from smpki.ca.store.records import ListedCertificate
+from smpki.ca.store.tables import audit, certificate
+from smpki.db.engine import reading
+
+_A, _C = audit.c, certificate.c
+_LISTED = [_C[name] for name in ListedCertificate.__dataclass_fields__]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One entry of the audit chain."""
+
+    seq: int
+    at: datetime
+    action: str
+    outcome: str
+    subject: str
+    detail: Mapping[str, object]
+    test_clock: bool
+
+
+_LINE = [_A[name] for name in AuditLine.__dataclass_fields__]
+
+
+class Reading:
+    """Looks at what others write.
+
+    :param engine: a database whose schema was checked
+    :param chain: the audit chain in the same database
+    """
+
+    def __init__(self, engine: Engine, chain: AuditChain) -> None:
+        self._engine = engine
+        self._chain = chain
+
+    def ending(self, since: datetime, until: datetime, after: str | None, limit: int) -> Sequence[ListedCertificate]:
+        """Certificates that end between two moments, the first one to end first.
+
+        :param after: serial number of the last one of the page before
+        """
+        query = select(*_LISTED).where(_C.not_after >= since, _C.not_after < until)
+        with reading(self._engine) as connection:
+            if after is not None:
+                place = connection.execute(select(_C.not_after, _C.id).where(_C.serial == after)).first()
+                if place is None:
+                    return ()
+                behind = or_(_C.not_after > place.not_after, _C.id > place.id)
+                query = query.where(_C.not_after >= place.not_after, behind)
+            rows = connection.execute(query.order_by(_C.not_after, _C.id).limit(limit)).mappings()
+            return [ListedCertificate(**row) for row in rows]
+
+    def audit(self, before: int | None, limit: int) -> Sequence[AuditLine]:
+        """Entries of the audit chain, newest first.
+
+        :param before: number of the last one of the page before
+        """
+        query = select(*_LINE).order_by(_A.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(_A.seq < before)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).mappings().all()
+        return [AuditLine(**{**row, "detail": json.loads(row["detail"])}) for row in rows]
+
+    def verify(self) -> AuditReport:
+        """Verify the whole chain; it takes its time.
+
+        :raises StoreError: the database or the outside file can't be read
+        """
+        return self._chain.verify(self._engine)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smpki.service.administrator.store.jobs import Job
     from smpki.service.administrator.store.store import AdministratorStore
 
-_PAUSE = 0.2
+_PAUSE = 0.05
 """Seconds between looks at a job."""
 
 

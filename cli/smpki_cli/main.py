@@ -1,5 +1,6 @@
 """The command ``smpki``. Commands are imported when they are called, so that ``smpki --help`` starts at once."""
 
+import atexit
 import gc
 import importlib
 from pathlib import Path
@@ -8,6 +9,8 @@ import click
 
 # looking for garbage while some hundred modules are imported takes a fifth of the time to start
 gc.set_threshold(100_000)
+# and so does to look through all of it once more at the end
+atexit.register(gc.freeze)
 
 COMMANDS = {
     "init": ("init", "Make a PKI: token, root, CRL signer, TLS signer."),

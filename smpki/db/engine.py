@@ -136,8 +136,6 @@ def migrate(engine: Engine, schema: Schema = PKI) -> None:
 
     :raises StoreError: the database failed, or is newer than this program (``store.version``)
     """
-    from smpki.db.migrations import upgrade  # Alembic takes its time to load
-
     file = _sqlite_file(engine.url)
     if file is not None:
         try:
@@ -150,8 +148,12 @@ def migrate(engine: Engine, schema: Schema = PKI) -> None:
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # two that create the same tables would trip over each other
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smpki.migrate'))"))
-        _refuse_newer(engine, _version(connection, schema), schema)
-        upgrade(connection, schema.steps, schema.version_table)
+        version = _version(connection, schema)
+        _refuse_newer(engine, version, schema)
+        if version != schema.version:
+            from smpki.db.migrations import upgrade  # Alembic takes its time to load
+
+            upgrade(connection, schema.steps, schema.version_table)
 
 
 def check_schema(engine: Engine, schema: Schema = PKI) -> None:

@@ -37,7 +37,7 @@ _Place = tuple[DeviceId, Lane]
 
 _ROUNDS = "rounds"
 """How often a job had to go back to an earlier step; kept with what its steps have found."""
-_LOOK = 0.5
+_LOOK = 0.2
 """Seconds between looks for new orders, which other processes write."""
 
 log = logging.getLogger("smpki.gwa")

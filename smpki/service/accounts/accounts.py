@@ -91,15 +91,20 @@ class Accounts:
             raise ServiceError("service.account.role", message, where=name, hint=hint)
         return self._invitation(account, by)
 
-    def join(self, invitation: str) -> Account:
-        """Use an invitation up: whoever has it is the account's owner, and should set a password or passkey now.
+    def join(self, invitation: str, password: str | None = None) -> Account:
+        """Use an invitation up: whoever has it is the account's owner.
 
-        :raises ServiceError: ``service.account.invitation``: it never was, was used, or has expired
+        :param password: to be set; ``None``: a passkey or token comes now, in the same visit
+        :raises ServiceError: ``service.account.invitation``: it never was, was used, or has expired;
+            ``service.account.password.length``: the invitation still holds
         """
+        password_hash = None if password is None else self._hash(password)
         account = self._invitations.use(digest_of(invitation))
         if account is None:
             message, hint = "this invitation does not hold: it was used, or has expired", "ask for another one"
             raise ServiceError("service.account.invitation", message, where="invitation", hint=hint)
+        if password_hash is not None:
+            self._store.set_password(account.id, password_hash)
         return account
 
     def set_password(self, actor: Actor, password: str) -> None:
@@ -107,11 +112,18 @@ class Accounts:
 
         :raises ServiceError: ``service.account.password.length``
         """
+        self.check_password(password)
+        self._store.set_password(actor.account, self._hasher.hash(_octets(password)))
+
+    def check_password(self, password: str) -> None:
+        """See whether a password may be set.
+
+        :raises ServiceError: ``service.account.password.length``
+        """
         shortest, longest = _PASSWORD
         if not shortest <= len(password) <= longest:
             message = f"a password has {shortest} to {longest} characters"
             raise ServiceError("service.account.password.length", message, where="password", hint="take a sentence")
-        self._store.set_password(actor.account, self._hasher.hash(_octets(password)))
 
     def log_in(self, name: str, password: str) -> Account:
         """Who has this name and password.
@@ -190,6 +202,13 @@ class Accounts:
         """The identity of a participant of this PKI, by its CN."""
         organization = self._pki.policy.environments[self._pki.environment].organization.value
         return DistinguishedName.of(CN=common_name, O=organization).key()
+
+    def _hash(self, password: str) -> str:
+        shortest, longest = _PASSWORD
+        if not shortest <= len(password) <= longest:
+            message = f"a password has {shortest} to {longest} characters"
+            raise ServiceError("service.account.password.length", message, where="password", hint="take a sentence")
+        return self._hasher.hash(_octets(password))
 
     def _invitation(self, account: Account, by: str) -> str:
         secret = new_secret("invitation", self._random)

@@ -112,18 +112,7 @@ class Accounts:
 
         :raises ServiceError: ``service.account.password.length``
         """
-        self.check_password(password)
-        self._store.set_password(actor.account, self._hasher.hash(_octets(password)))
-
-    def check_password(self, password: str) -> None:
-        """See whether a password may be set.
-
-        :raises ServiceError: ``service.account.password.length``
-        """
-        shortest, longest = _PASSWORD
-        if not shortest <= len(password) <= longest:
-            message = f"a password has {shortest} to {longest} characters"
-            raise ServiceError("service.account.password.length", message, where="password", hint="take a sentence")
+        self._store.set_password(actor.account, self._hash(password))
 
     def log_in(self, name: str, password: str) -> Account:
         """Who has this name and password.

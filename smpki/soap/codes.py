@@ -24,6 +24,8 @@ TABLE: Mapping[str, ReturnCode] = MappingProxyType(
         "service.certificate.unavailable": ReturnCode.FAILURE_CERT_NOT_AVAILABLE,
         "service.message_id.used": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
         "service.not_accepted": ReturnCode.FAILURE_REQUEST_NOT_ACCEPTED,
+        # a result that comes to a participant and is not what it asked for
+        "web_service": ReturnCode.FAILURE_OTHER_ERROR,
         # what a request is: encoding, structure, names, extensions
         "request": ReturnCode.FAILURE_INCORRECT_REQUEST,
         "lint": ReturnCode.FAILURE_INCORRECT_REQUEST,

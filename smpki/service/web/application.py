@@ -124,7 +124,7 @@ class SoapApplication:
                 raise FaultError(
                     FaultCode.CLIENT,
                     "operation",
-                    f"this CA does not offer {request.operation}",
+                    f"this service does not offer {request.operation}",
                     where="body",
                     hint=f"it offers {offered} (TR-03129-4 section 2.4)",
                 )

@@ -130,6 +130,7 @@ class Adoption:
         with self._store.work() as work:
             if (known := work.gateways.find(arrival.gateway)) is not None:
                 self._check_return(known, arrival, where)
+                work.participants.forget(arrival.gateway)
             work.gateways.put(
                 arrival.gateway,
                 arrival.certificates,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from smpki.service.administrator import settings
 from smpki.service.administrator.hand_over import HAND_OVER
 from smpki.service.administrator.keys import NEW_KEYS, SETTLE
+from smpki.service.administrator.participants import TELL
 from smpki.service.administrator.plan import Plan
 from smpki.service.administrator.standing import CHANGE
 
@@ -14,6 +15,7 @@ PLANS: Mapping[str, Plan] = {
     "renew": NEW_KEYS,
     "settle": SETTLE,
     "set": settings.SET,
+    "participants": TELL,
     "status": settings.STATUS,
     "log": settings.LOG,
     "self-test": settings.SELF_TEST,

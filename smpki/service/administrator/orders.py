@@ -50,6 +50,17 @@ class Orders:
         if not any(job.state == "open" and job.kind in KEY_JOBS for job in work.jobs.of(gateway)):
             self._add(work, gateway, "settle")
 
+    def participants(self, work: Transaction, gateway: DeviceId) -> bool:
+        """Order that a gateway is told how participants stand, if it is ours and that is not ordered yet.
+
+        :returns: whether it was ordered
+        """
+        latest = work.jobs.latest(gateway, ("participants",))
+        is_due = work.gateways.get(gateway).state == "active" and (latest is None or latest.state != "open")
+        if is_due:
+            self._add(work, gateway, "participants")
+        return is_due
+
     def profiles(self, gateway: DeviceId, folder: str, bodies: Sequence[tuple[str, bytes]]) -> Job:
         """Order that profiles are set.
 

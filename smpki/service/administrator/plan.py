@@ -16,6 +16,7 @@ from smpki.service.administrator.sessions import Session
 from smpki.service.administrator.store.gateways import RegisteredGateway
 from smpki.service.administrator.store.jobs import Job
 from smpki.service.administrator.store.store import AdministratorStore, Transaction
+from smpki.service.administrator.vouching import Vouching
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Office:
     :param administrator: what gateways are told of us
     :param signer: our SIG key
     :param authority: ``None``: there is none
+    :param vouching: whether market participants' certificates hold
     :param hand_over_seconds: a gateway that stayed away for so long is with its new administrator
     """
 
@@ -32,6 +34,7 @@ class Office:
     signer: Signer
     store: AdministratorStore
     pace: Pace
+    vouching: Vouching
     hand_over_seconds: float
     issuer: Authority | None = None
 

@@ -28,8 +28,9 @@ from smpki.service.administrator.plan import Office
 from smpki.service.administrator.runner import Runner
 from smpki.service.administrator.sessions import Session, Sessions
 from smpki.service.administrator.store.store import AdministratorStore
+from smpki.service.administrator.vouching import Vouching
 from smpki.service.administrator.waking import Send, Waker, send_packet
-from smpki.service.administrator.watch import RenewalWatch
+from smpki.service.administrator.watch import ParticipantWatch, RenewalWatch, keep_looking
 from smpki.service.trust_material import trust_material
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_client import accept_clients
@@ -90,6 +91,7 @@ class AdministratorServer:
         revocation = Revocation.IGNORED if trust.crl_folder is None else Revocation.REQUIRED
         vouched = trusted(material, now=pace.now, roles=_GATEWAYS, revocation=revocation)
         self._door = Door(store, vouched, chronicle, monotonic=pace.monotonic, handshakes=limits.handshakes)
+        self._vouching = Vouching(material, own.identity.certificates[1:], pace.now, revocation)
         roots = [root.subject for root in material().roots]
         clock = steady(pace.now, pace.monotonic)
         self._endpoint = Endpoint(WAN_SERVER, own.identity, self._door.check, clock=clock, trusted_authorities=roots)
@@ -116,12 +118,13 @@ class AdministratorServer:
         async with AsyncExitStack() as stack:
             places = await self._open(stack)
             runner = self._runner(places)
-            watch = self._watch(runner.look)
             self._sessions.arrived = lambda session: self._arrived(session, runner)
             self._chronicle.write("gwa.start", f"{self._own.certificates.name} starts")
             async with asyncio.TaskGroup() as group:
                 every = float(self._configuration.times.look_seconds)
-                tasks = [group.create_task(runner.run()), group.create_task(watch.run(every))]
+                tasks = [group.create_task(runner.run())]
+                looks = self._looks(runner.look)
+                tasks += [group.create_task(keep_looking(one, self._chronicle, self._pace, every)) for one in looks]
                 ready(Running(places, runner.look))
                 await stop.wait()
                 for task in tasks:
@@ -161,6 +164,7 @@ class AdministratorServer:
             signer=self._own.signer,
             store=self._store,
             pace=self._pace,
+            vouching=self._vouching,
             hand_over_seconds=times.hand_over_seconds,
             issuer=self._authority,
         )
@@ -184,9 +188,10 @@ class AdministratorServer:
         runner.left = self._show_out
         return runner
 
-    def _watch(self, ordered: Callable[[], None]) -> RenewalWatch:
+    def _looks(self, ordered: Callable[[], None]) -> tuple[Callable[[], None], ...]:
+        """What is done every now and then."""
         times, own = self._configuration.times, self._own.certificates
-        return RenewalWatch(
+        renewals = RenewalWatch(
             self._store,
             self._orders,
             self._chronicle,
@@ -197,6 +202,10 @@ class AdministratorServer:
             most=self._configuration.limits.renewals,
             ordered=ordered,
         )
+        participants = ParticipantWatch(
+            self._store, self._orders, self._chronicle, vouching=self._vouching, ordered=ordered
+        )
+        return renewals.look, participants.look
 
     def _arrived(self, session: Session, runner: Runner) -> None:
         """A gateway has connected; one that has changed its keys though nobody waits for it is taken up again."""

@@ -5,6 +5,7 @@ from typing import Any
 from smpki.gateway import api
 from smpki.gateway.api_types import Body
 from smpki.gateway.profiles import Profile
+from smpki.service.administrator.participants import check, noted
 from smpki.service.administrator.plan import Advance, Plan, Step, Work
 
 PROFILES: dict[str, type[Profile]] = {
@@ -20,7 +21,7 @@ async def _put(work: Work) -> Advance:
     profiles = work.job.arguments["profiles"]
     for one in profiles:
         await work.management.put(one["path"], PROFILES[one["folder"]].model_validate_json(one["body"]))
-    return Advance(result={"set": [one["path"] for one in profiles]})
+    return Advance(result={"set": [one["path"] for one in profiles]}, also=noted(work))
 
 
 async def _connect(work: Work) -> Advance:
@@ -60,7 +61,7 @@ def _single(name: str, take: Any) -> Plan:
     return Plan((Step(name, take),))
 
 
-SET = _single("put", _put)
+SET = Plan((Step("check", check, connected=False), Step("put", _put)))
 WAKE = _single("connect", _connect)
 STATUS = _single("ask", _status)
 LOG = _single("ask", _log)

@@ -1,4 +1,4 @@
-"""Renews certificates by itself before they end."""
+"""What is looked at again and again: certificates that end, and those of market participants."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,11 +9,27 @@ from smpki.service.administrator.catalogue import KEY_JOBS
 from smpki.service.administrator.chronicle import Chronicle
 from smpki.service.administrator.orders import Orders
 from smpki.service.administrator.pace import Pace
+from smpki.service.administrator.participants import stands_otherwise
+from smpki.service.administrator.store.participants import Participant
 from smpki.service.administrator.store.store import AdministratorStore
+from smpki.service.administrator.vouching import Vouching
+
+
+async def keep_looking(look: Callable[[], None], chronicle: Chronicle, pace: Pace, seconds: float) -> None:
+    """Look again and again until cancelled.
+
+    :param seconds: between two looks
+    """
+    while True:
+        try:
+            look()
+        except StoreError as error:
+            chronicle.trouble("watch", error, "certificates can't be watched")
+        await pace.sleep(seconds)
 
 
 class RenewalWatch:
-    """Orders renewals.
+    """Renews gateways' certificates before they end.
 
     :param own_ends: when our own certificates end
     :param before: a renewal is ordered so long before the end
@@ -38,18 +54,6 @@ class RenewalWatch:
         self._store, self._orders, self._chronicle = store, orders, chronicle
         self._own_ends, self._pace, self._before, self._again = own_ends, pace, before, again
         self._most, self._ordered = most, ordered
-
-    async def run(self, seconds: float) -> None:
-        """Look again and again until cancelled.
-
-        :param seconds: between two looks
-        """
-        while True:
-            try:
-                self.look()
-            except StoreError as error:
-                self._chronicle.trouble("watch", error, "certificates can't be watched")
-            await self._pace.sleep(seconds)
 
     def look(self) -> None:
         """Order what is due.
@@ -86,3 +90,45 @@ class RenewalWatch:
         self._chronicle.write("gwa.renew", f"its certificates end soon: job {job.number}", gateway)
         self._ordered()
         return True
+
+
+class ParticipantWatch:
+    """Has gateways wait with deliveries to whose certificates were revoked or suspended, until they hold again.
+
+    :param ordered: called when there is a new order
+    """
+
+    def __init__(
+        self,
+        store: AdministratorStore,
+        orders: Orders,
+        chronicle: Chronicle,
+        *,
+        vouching: Vouching,
+        ordered: Callable[[], None],
+    ) -> None:
+        self._store, self._orders, self._chronicle = store, orders, chronicle
+        self._vouching, self._ordered = vouching, ordered
+
+    def look(self) -> None:
+        """Order what is due.
+
+        :raises StoreError: the database failed
+        """
+        with self._store.view() as view:
+            samples = [(one, view.gateways.get(one.gateway).current.chain) for one in view.participants.samples()]
+        for one, chain in samples:
+            name, about = one.profile.name, ("participant", one.profile.tls)
+            objection = self._vouching.objection(one.profile, chain)
+            if objection is None:
+                self._chronicle.fine(about, "gwa.participant", f"the certificates of {name} hold again")
+            else:
+                self._chronicle.trouble(about, objection, f"the certificates of {name} don't hold")
+            if stands_otherwise(one, objection):
+                self._order(one)
+
+    def _order(self, sample: Participant) -> None:
+        with self._store.work() as work:
+            ordered = [self._orders.participants(work, gateway) for gateway in work.participants.alike(sample)]
+        if any(ordered):
+            self._ordered()

@@ -44,8 +44,8 @@ def test_a_renewal_that_failed_is_tried_again_after_a_while(tell: Tell, opened: 
         async with opened(times=WEEKLY) as (desk, gateway):
             await desk.do(gateway, "personalise")
         leap_to_days_before_the_end(world, desk, gateway, 30)
+        desk.ca.troubles = [IssuingError("issuing.issuer.expired", "the Sub-CA has ended")]
         async with desk.serving(), gateway.running():
-            desk.ca.troubles = [IssuingError("issuing.issuer.expired", "the Sub-CA has ended")]
             await world.until(lambda: jobs(desk, gateway) == ["failed"])
             await world.leap(DAY - 7200)
             assert jobs(desk, gateway) == ["failed"]

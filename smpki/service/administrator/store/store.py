@@ -10,9 +10,10 @@ from smpki.service.administrator.store.gateways import Gateways
 from smpki.service.administrator.store.jobs import Jobs
 from smpki.service.administrator.store.journal import Journal
 from smpki.service.administrator.store.packages import Packages
+from smpki.service.administrator.store.participants import Participants
 
 SCHEMA = Schema(
-    version="0001",
+    version="0002",
     steps=Path(__file__).parent / "versions",
     version_table="administrator_version",
     hint="`smpki gwa adopt` and `smpki gwa serve` make it; what was there before has to be restored",
@@ -27,6 +28,7 @@ class Transaction:
         self.jobs = Jobs(connection)
         self.journal = Journal(connection)
         self.packages = Packages(connection)
+        self.participants = Participants(connection)
 
 
 class AdministratorStore(RoomStore[Transaction]):

@@ -1,6 +1,7 @@
 """The administrator's tables, for the statements that work on them."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -91,6 +92,17 @@ job = Table(
     CheckConstraint("state IN ('open', 'done', 'failed')", name="ck_job_state"),
     Index("ix_job_gateway", "gateway"),
     Index("ix_job_open", "number", sqlite_where=text("state = 'open'")),
+)
+
+participant = Table(
+    "participant",
+    metadata,
+    Column("gateway", String, ForeignKey("gateway.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("certificates", String, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Index("ix_participant_certificates", "certificates"),
 )
 
 notification = Table(

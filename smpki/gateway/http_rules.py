@@ -22,6 +22,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 It is cancelled when its time is up or its peer is gone; so what must not be left half done has no ``await`` in it.
 """
 
+Refused = Callable[[str, int, SmpkiError], None]
+"""Told of each request that is refused, once: what was asked by whom, the status, and why."""
+
 _VERSION = re.compile(r"1\.[1-9]")
 _ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
@@ -48,19 +51,22 @@ class Limits:
     answer: float = 20.0
 
 
+def log_refusal(what: str, status: int, error: SmpkiError) -> None:
+    """Have it in the operating system's log, by the logger ``smpki.gateway``."""
+    log.warning("HTTP: %s refused with %d: %s", what, status, error)
+
+
 class Service:
-    """An ASGI application for :func:`smpki.tls.http_server.serve_http` and ``dial_http``.
+    """An ASGI application for :func:`smpki.tls.http_server.serve_http` and ``dial_http``."""
 
-    Each refusal is logged once, by the logger ``smpki.gateway``.
-    """
-
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Limits | None = None, refused: Refused = log_refusal) -> None:
         self._handler = handler
         self._limits = limits or Limits()
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let go of it when its connection ends (REQ.Webservice.HttpServer.80)."""
-        exchange = _Exchange(scope, receive, send, self._limits)
+        exchange = _Exchange(scope, receive, send, self._limits, self._refused)
         try:
             request = await exchange.request()
         except HttpRefusal as refusal:
@@ -99,8 +105,9 @@ def _outcome(handling: "asyncio.Future[Response]", exchange: "_Exchange") -> Res
 class _Exchange:
     """A request and its answer as ASGI carries them."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits, refused: Refused) -> None:
         self._scope, self._receive, self._send, self._limits = scope, receive, send, limits
+        self._tell_refused = refused
         self._unread = False
         self._peer = peer_chain(scope)
         self._line, *self._lines = request_head(scope).split(b"\n")[:-2]
@@ -149,9 +156,9 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": response.body})
 
     def refused(self, error: SmpkiError) -> Response:
-        """The answer to a refused request; logs it."""
+        """The answer to a refused request, which is told."""
         response = Response.of_error(error)
-        log.warning("HTTP: %s refused with %d: %s", self.name, response.status, error)
+        self._tell_refused(self.name, response.status, error)
         return response
 
     async def _body(self) -> bytes | None:

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 from cryptography import x509
 
+from smpki.errors import SmpkiError
 from smpki.gateway.administration import Administration
 from smpki.gateway.api import MeterProfile
 from smpki.gateway.api_types import split_address
 from smpki.gateway.configuration import Configuration, load_certificates, load_crls
 from smpki.gateway.durable import DurableFile
-from smpki.gateway.http_rules import Service
+from smpki.gateway.http_rules import Service, log_refusal
 from smpki.gateway.journal import Happening, Journal
 from smpki.gateway.log_entry import Level
 from smpki.gateway.management import Management
@@ -20,6 +21,7 @@ from smpki.gateway.metering import Metering
 from smpki.gateway.notifying import Notifying
 from smpki.gateway.pace import Pace
 from smpki.gateway.profiles import Profile
+from smpki.gateway.rate_limit import RateLimit
 from smpki.gateway.reporting import Reporting
 from smpki.gateway.resources import Holdings, Hooks, Resources
 from smpki.gateway.rest import Rest
@@ -36,10 +38,13 @@ from smpki.gateway.wakeup_guard import WakeUpGuard
 from smpki.gateway.wakeup_listener import Notice, WakeUpListener, listen
 from smpki.gateway.wan import Wan
 from smpki.gateway.wan_keys import WanKeys
+from smpki.policy.text import visible
 from smpki.tls.transport import Timing
 from smpki.trust.tls_peer import TrustMaterial
 
 _GRAVE = (WakeUpReason.NOT_RECORDED, WakeUpReason.OVERLOAD)
+_REFUSALS = 60
+"""Refused requests that are in the system log, of an hour and at once; the operating system's log has them all."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Gateway:
         new_id: Callable[[], str],
     ) -> None:
         self._configuration, self._pace = configuration, pace
+        self._refusals = RateLimit(_REFUSALS / 3600, _REFUSALS, pace.monotonic)
         times, limits = configuration.times, configuration.limits
         self._journal = journal = Journal(store, pace.shown)
         self._administration = administration = Administration(configuration.administrator.load(), store)
@@ -144,7 +150,7 @@ class Gateway:
             self_test=self._self_tests.test,
         )
         self._management = Management(
-            Service(Rest(Resources(holdings, hooks).api())),
+            Service(Rest(Resources(holdings, hooks).api()), refused=self._refused),
             wan=wan,
             administration=administration,
             keys=keys,
@@ -207,6 +213,14 @@ class Gateway:
         text = f"a wake-up from {notice.source} is refused: {notice.reason}{more}"
         level: Level = "W" if notice.reason in _GRAVE else "I"
         self._journal.write(Happening(f"wakeup.{notice.reason}", text, level, "failure"))
+
+    def _refused(self, what: str, status: int, error: SmpkiError) -> None:
+        """The administrator has asked for something that is not done; the answer has told them."""
+        if self._refusals.take():
+            text = f"{visible(what)} is refused with {status}: {error.message}"
+            self._journal.write(Happening(error.code, text, "I", "failure"))
+        else:
+            log_refusal(what, status, error)
 
     def _time_changed(self, change: TimeSet) -> None:
         self._metering.clock_was_set(change)

@@ -107,6 +107,12 @@ def test_contradictions_are_refused_and_change_nothing(tell: Tell) -> None:
             after = await talk.status()
             assert after.profiles == before.profiles
             talk.end()
+        told = [entry for entry in world.log() if entry.outcome == "failure"]
+        assert [entry.event for entry in told] == [
+            *("profile.recipient", "profile.period", "profile.id", "profile.used", "profile.certificate"),
+        ]
+        assert "EvaluationProfile/load" in told[0].text
+        assert told[0].text.endswith("refused with 409: there is no communication profile nobody")
 
     tell(story)
 

@@ -10,7 +10,7 @@ import click
 
 from smpki_cli.common import Output, command
 from smpki_cli.configured_token import open_configured, start_provider_of
-from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.serving import Place, monitored, say_ready, shown, until_told, with_log, with_metrics
 from smpki_cli.token_key import given_password
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ def emt_command() -> None:
 
 @command("serve", first=start_provider_of)
 @_CONFIG
+@with_metrics
 @click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
-def serve_command(home: "Home", output: Output, config: Path, seconds: float | None) -> None:
+@with_log
+def serve_command(home: "Home", output: Output, config: Path, metrics: Place | None, seconds: float | None) -> None:
     """Take deliveries as the file CONFIG says (docs/market-participant.md), until SIGTERM or SIGINT.
 
     Prints one line when it is ready; its log goes to the error stream.
@@ -41,22 +43,29 @@ def serve_command(home: "Home", output: Output, config: Path, seconds: float | N
     from smpki.service.market_participant.triples import load_triples
     from smpki.service.own_triple import FileOrTokenSource
 
-    log_to_stderr()
     configuration = load_configuration(config)
     with open_configured(configuration.token) as token:
         keys = FileOrTokenSource(token, partial(given_password, configuration.password_file))
-        asyncio.run(_serve(output, configuration, load_triples(configuration.triples, keys), seconds))
+        asyncio.run(_serve(output, configuration, load_triples(configuration.triples, keys), metrics, seconds))
 
 
 async def _serve(
-    output: Output, configuration: "Configuration", triples: "Sequence[OwnTriple]", seconds: float | None
+    output: Output,
+    configuration: "Configuration",
+    triples: "Sequence[OwnTriple]",
+    metrics: Place | None,
+    seconds: float | None,
 ) -> None:
     from smpki.service.market_participant.server import market_participant
+    from smpki.service.operation.metrics import days_left, new_registry, own_deadline
 
-    host, _ = configuration.address
-    async with market_participant(configuration, triples, lambda: datetime.now(UTC)) as server:
-        address = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
-        say_ready(output, {"address": address, "path": configuration.path})
+    own = own_deadline(triples[0].tls.certificates[0])
+    async with (
+        market_participant(configuration, triples, lambda: datetime.now(UTC)) as server,
+        monitored(metrics, new_registry(), None, [lambda: days_left([own], datetime.now(UTC))]) as monitoring,
+    ):
+        address = shown(configuration.address[0], server.port)
+        say_ready(output, {"address": address, "path": configuration.path, **monitoring})
         await until_told(seconds)
 
 

@@ -1,7 +1,7 @@
 """``smpki publish``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from smpki_cli.common import Output, command, host_and_port, read_file, refuse, surroundings
-from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.config_file import with_config
+from smpki_cli.serving import Place, monitored, say_ready, shown, until_told, with_log, with_metrics
 from smpki_cli.tls import identity_of, start_provider
 from smpki_cli.token_key import KeyChoice, with_key
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from smpki.ca.home import Home
     from smpki.service.publishing.directory import Report
     from smpki.service.publishing.ldap_client import LdapConnection
@@ -29,6 +32,7 @@ _PATIENCE, _GRACE = 30.0, 10.0
 _MOST_SHOWN = 10
 
 _UNTIL = click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
+_CHECK = click.option("--check", is_flag=True, help="See whether it could serve, and end; with 1 if not.")
 
 
 @click.group("publish")
@@ -37,15 +41,23 @@ def publish_command() -> None:
 
 
 @command("serve")
+@with_config("SMPKI_PUBLISH_SERVE")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST[:PORT]", help="0: a free port.")
+@with_metrics
+@_CHECK
 @_UNTIL
-def serve_command(home: "Home", output: Output, listen: str, seconds: float | None) -> None:
+@with_log
+def serve_command(
+    home: "Home", output: Output, listen: str, metrics: Place | None, check: bool, seconds: float | None
+) -> None:
     """Serve the newest CRLs and the certificates of CAs by HTTP, under the paths that certificates name.
 
     Without TLS, as CRLs are: they are signed, and who checks a TLS certificate may need them first. `smpki crl publish`
     writes the same as files for any web server. Prints one line when it is ready; its log goes to the error stream.
     """
     from smpki.ca.opening import open_store
+    from smpki.service.operation.deadlines import pki_deadlines
+    from smpki.service.operation.metrics import days_left, new_registry
     from smpki.service.plain_http import http_server
     from smpki.service.publishing.documents import Documents
     from smpki.service.publishing.http_application import application
@@ -53,19 +65,30 @@ def serve_command(home: "Home", output: Output, listen: str, seconds: float | No
     address = host_and_port(listen, _HTTP, lowest=0)
     settings = home.settings()
     clock, _ = surroundings().clock(settings)
-    log_to_stderr()
     with open_store(home, surroundings()) as store:
-        documents = Documents(store, home.policy(), settings.environment)
+        policy, environment = home.policy(), settings.environment
+        documents, registry = Documents(store, policy, environment), new_registry()
+
+        def ends() -> "Iterator[Metric]":
+            now = clock()
+            return days_left(pki_deadlines(store, policy, environment, now), now)
 
         async def serve() -> None:
-            async with http_server(application(documents, clock), *address) as port:
-                say_ready(output, {"address": _shown(address[0], port)})
+            async with (
+                http_server(application(documents, clock), *address) as port,
+                monitored(metrics, registry, lambda: store.of_kinds(["root"]), [ends]) as monitoring,
+            ):
+                say_ready(output, {"address": shown(address[0], port), **monitoring})
                 await until_told(seconds)
 
-        asyncio.run(serve())
+        if check:
+            output.show({"listen": listen}, f"could serve at {listen}")
+        else:
+            asyncio.run(serve())
 
 
 @command("ldap", first=start_provider)
+@with_config("SMPKI_PUBLISH_LDAP")
 @click.option("--url", required=True, help="ldaps://HOST[:PORT], or ldapi://PATH with %2F for /.")
 @click.option("--once", is_flag=True, help="Compare, write what is missing, and end; with 1 if an entry was refused.")
 @click.option("--cert", "certificates", type=_FILE, help="The publisher's TLS certificate, and its chain, if any.")
@@ -88,6 +111,7 @@ def serve_command(home: "Home", output: Output, listen: str, seconds: float | No
     help="Seconds between comparisons of all that there is.",
 )
 @_UNTIL
+@with_log
 @click.pass_context
 def ldap_command(
     ctx: click.Context,
@@ -128,12 +152,12 @@ def ldap_command(
             report = asyncio.run(_once(connect, publisher))
             _show(output, report)
             ctx.exit(1 if report.refused else 0)
-        log_to_stderr()
         pace = Pace(timedelta(seconds=every), timedelta(seconds=compare))
         asyncio.run(_keep(output, url, connect, publisher, pace, seconds))
 
 
 @command("ldaps", first=start_provider)
+@with_config("SMPKI_PUBLISH_LDAPS")
 @click.option("--listen", required=True, metavar="HOST[:PORT]", help="Port 636 unless one is given; 0: a free one.")
 @click.option(
     "--directory", default="127.0.0.1", show_default=True, metavar="HOST[:PORT]", help="Where it listens without TLS."
@@ -147,6 +171,7 @@ def ldap_command(
     help="Folder of CRLs and CAs' certificates. Default: published in the home.",
 )
 @_UNTIL
+@with_log
 def ldaps_command(
     home: "Home",
     output: Output,
@@ -172,7 +197,6 @@ def ldaps_command(
 
     outside = host_and_port(listen, _LDAPS, lowest=0)
     inside = host_and_port(directory, _LDAP)
-    log_to_stderr()
     material = trust_material(roots, (), crls or home.published_folder, _now)
     authorities = [one.subject for one in material().roots]
     check = trusted(material, now=_now)
@@ -181,7 +205,7 @@ def ldaps_command(
 
     async def serve() -> None:
         async with await open_door(endpoint, outside, inside) as server:
-            say_ready(output, {"address": _shown(outside[0], server.port)})
+            say_ready(output, {"address": shown(outside[0], server.port)})
             await until_told(seconds)
 
     asyncio.run(serve())
@@ -260,10 +284,6 @@ def _show(output: Output, report: "Report") -> None:
     if not output.as_json:
         for error in report.refused[:_MOST_SHOWN]:
             refuse(error, as_json=False)
-
-
-def _shown(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _now() -> datetime:

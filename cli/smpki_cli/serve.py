@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from smpki_cli.common import Output, command, host_and_port, surroundings
+from smpki_cli.config_file import with_config
 from smpki_cli.configured_token import start_provider_of_home
-from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.serving import Place, monitored, say_ready, shown, until_told, with_log, with_metrics
 from smpki_cli.token_key import given_password
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
-    from smpki.ca.pki import Pki
-    from smpki.service.web.server import Settings
-    from smpki.tls.identity import Identity
+    from smpki.service.web.server import WebService
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @command("serve", first=start_provider_of_home)
+@with_config("SMPKI_SERVE")
 @click.option("--ca", required=True, metavar="ORG.CA|root", help="The CA that is served.")
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT", help="0: a free port.")
 @click.option(
@@ -38,7 +38,10 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Packages waiting, from which on more are answered later, if the sender takes callbacks.",
 )
+@with_metrics
+@click.option("--check", is_flag=True, help="See whether it could serve and issue, and end; with 1 if not.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
+@with_log
 def serve_command(
     home: "Home",
     output: Output,
@@ -48,34 +51,42 @@ def serve_command(
     crls: Path | None,
     connections: int,
     queue_at: int,
+    metrics: Place | None,
+    check: bool,
     seconds: float | None,
 ) -> None:
     """Answer market participants, administrators and Sub-CAs as TR-03129-4 says, over mutual TLS, until SIGTERM or
     SIGINT.
 
     Who has certificates of this PKI in force may connect; the WSDL is at ?wsdl. Several processes may share one
-    PostgreSQL. Prints one line when it is ready; its log goes to the error stream.
+    PostgreSQL. Prints one line when it is ready; its log goes to the error stream. docs/operation.md has the rest.
     """
     from smpki.ca.opening import open_pki
     from smpki.participant.key_places import FileSource
     from smpki.service.own_triple import read_identity
     from smpki.service.web.operations import Patience
-    from smpki.service.web.server import Settings
+    from smpki.service.web.server import Settings, prepare
 
     host, port = host_and_port(listen, 8443, lowest=0)
     settings = Settings(ca, host, port, crls, connections, patience=Patience(waiting=queue_at))
     identity = read_identity(tls_folder, FileSource(partial(given_password, None))) if tls_folder else None
-    log_to_stderr()
     with open_pki(home, surroundings(), "serve") as pki:
-        asyncio.run(_serve(output, pki, settings, identity, seconds))
+        service = prepare(pki, settings, identity)
+        if check:
+            service.check()
+            output.show({"ca": service.authority, "listen": listen}, f"{service.authority} could serve at {listen}")
+        else:
+            asyncio.run(_serve(output, service, metrics, seconds))
 
 
-async def _serve(
-    output: Output, pki: "Pki", settings: "Settings", identity: "Identity | None", seconds: float | None
-) -> None:
-    from smpki.service.web.server import web_service
+async def _serve(output: Output, service: "WebService", place: Place | None, seconds: float | None) -> None:
+    from smpki.service.operation.metrics import new_registry
+    from smpki.service.web.metrics import WebMetrics
 
-    async with web_service(pki, settings, identity) as server:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        say_ready(output, {"address": f"{host}:{server.port}", "ca": settings.ca})
+    registry, settings = new_registry(), service.settings
+    async with (
+        service.running(WebMetrics(registry)) as server,
+        monitored(place, registry, service.check, [service.figures]) as monitoring,
+    ):
+        say_ready(output, {"address": shown(settings.host, server.port), "ca": settings.ca, **monitoring})
         await until_told(seconds)

@@ -180,9 +180,10 @@ def test_deliveries_are_taken_and_shown(scene: Scene, environment: dict[str, str
         process.send_signal(signal.SIGINT)
         rest, log = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
-    taken = [line for line in log.splitlines() if "taken, " in line]
+    taken = [line for line in log.splitlines() if "was taken: " in line]
     assert len(taken) == 2
-    assert "delivery-2" in taken[0]
+    assert "readings=2" in taken[0]
+    assert GATEWAY.dns not in log
     assert "1emh0012345678" not in log
     (gateway,) = json.loads(totals.stdout)["gateways"]
     assert (gateway["gateway"], gateway["deliveries"], gateway["readings"]) == (GATEWAY.dns, 2, 5)

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from functools import partial
 
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, Personal
 from smpki.gateway.http_message import Request, Response
 from smpki.gateway.http_refusal import HttpRefusal
 from smpki.gateway.media_type import JSON, cms, negotiate
@@ -102,5 +103,6 @@ def _answer(entry: Entry, outcome: Outcome) -> Response:
     if outcome is Outcome.CHANGED:
         message = f"another content was taken before as {name}"
         raise HttpRefusal(422, "delivery.changed", message, where="delivery_id", hint="give each delivery its own id")
-    log.info("%s of %s taken, %d readings", name, entry.gateway, entry.readings)
+    facts = {"readings": entry.readings, "delivery": Personal(entry.id), "gateway": Personal(entry.gateway)}
+    log.info(LogEvent("delivery.taken", "a delivery was taken", **facts))
     return Response(204)

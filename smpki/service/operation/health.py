@@ -21,7 +21,7 @@ class Readiness:
 
     def __init__(
         self,
-        check: Callable[[], None] | None,
+        check: Callable[[], object] | None,
         clock: Callable[[], float],
         *,
         keep: float = 5.0,

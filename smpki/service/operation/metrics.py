@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography import x509
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from smpki.errors import SmpkiError
 from smpki.events import LogEvent, why
+from smpki.policy.names import DistinguishedName
 
 Look = Callable[[], Iterable[Metric]]
 """Looks figures up, in the store for instance; may raise :class:`SmpkiError`."""
@@ -36,6 +38,12 @@ class Deadline:
     name: str
     number: int | None
     ends: datetime
+
+
+def own_deadline(certificate: x509.Certificate) -> Deadline:
+    """The end of a server's own TLS certificate."""
+    name = DistinguishedName.from_x509(certificate.subject)
+    return Deadline("certificate", "tls", name.common_name, name.serial_number, certificate.not_valid_after_utc)
 
 
 def new_registry() -> CollectorRegistry:

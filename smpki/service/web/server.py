@@ -21,7 +21,7 @@ from smpki.events import LogEvent, why
 from smpki.hsm.timed import TimedKeys
 from smpki.policy.model import CertificateType
 from smpki.service.operation.deadlines import pki_deadlines
-from smpki.service.operation.metrics import Deadline, days_left
+from smpki.service.operation.metrics import days_left, own_deadline
 from smpki.service.web.application import Limits, SoapApplication
 from smpki.service.web.counter import Counter
 from smpki.service.web.granting import Granting, RootGranting, SubCaGranting
@@ -130,9 +130,8 @@ class WebService:
         :raises StoreError: the database failed
         """
         pki, now = self.pki, self.pki.clock()
-        own = self.identity.certificates[0]
-        shown = Deadline("certificate", "tls", self.authority, None, own.not_valid_after_utc)
-        yield from days_left([*pki_deadlines(pki.store, pki.policy, pki.environment, now), shown], now)
+        found = pki_deadlines(pki.store, pki.policy, pki.environment, now)
+        yield from days_left([*found, own_deadline(self.identity.certificates[0])], now)
         yield from queue_lengths(pki.store.beside(RequestQueue), self.authority)
 
     @asynccontextmanager

@@ -9,10 +9,10 @@ from sqlalchemy import Engine, or_, select
 
 from smpki.ca.store.audit import AuditChain, AuditReport
 from smpki.ca.store.records import ListedCertificate
-from smpki.ca.store.tables import audit, certificate
+from smpki.ca.store.tables import audit, certificate, revocation
 from smpki.db.engine import reading
 
-_A, _C = audit.c, certificate.c
+_A, _C, _R = audit.c, certificate.c, revocation.c
 _LISTED = [_C[name] for name in ListedCertificate.__dataclass_fields__]
 
 
@@ -44,11 +44,13 @@ class Reading:
         self._chain = chain
 
     def ending(self, since: datetime, until: datetime, after: str | None, limit: int) -> Sequence[ListedCertificate]:
-        """Certificates that end between two moments, the first one to end first.
+        """Certificates that end between two moments and are not revoked, the first one to end first.
 
         :param after: serial number of the last one of the page before
         """
-        query = select(*_LISTED).where(_C.not_after >= since, _C.not_after < until)
+        in_force = or_(_R.serial.is_(None), _R.suspended_until.is_not(None))
+        ends = (_C.not_after >= since, _C.not_after < until, in_force)
+        query = select(*_LISTED).outerjoin(revocation, _R.serial == _C.serial).where(*ends)
         with reading(self._engine) as connection:
             if after is not None:
                 place = connection.execute(select(_C.not_after, _C.id).where(_C.serial == after)).first()

@@ -5,9 +5,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from smpki.gateway import api
+from smpki.gateway.readings import Obis
+from smpki.policy.device_id import DeviceId
 
 Tell = Callable[..., None]
+METER = DeviceId.parse("1ABC0012345678")
+A_PLUS = Obis.parse("1-0:1.8.0")
 DAY = 86_400
 
 
@@ -167,6 +173,61 @@ def test_a_connection_that_breaks_amid_a_request_changes_nothing(tell: Tell) -> 
             world.wake(seconds=1)
             talk = await world.administrator.call()
             assert (await talk.status()).deliveries == {}
+            await over(talk)
+
+    tell(story)
+
+
+def test_requests_that_wait_for_no_answer_are_done_in_their_order(tell: Tell) -> None:
+    async def story(world: Any) -> None:
+        async with world.running():
+            talk = await world.administrator.call()
+            supplier, meter = world.participant.profile(), api.MeterProfile(meter=METER, obis=(A_PLUS,))
+            load = api.EvaluationProfile(
+                name="load", meter=METER, obis=(A_PLUS,), recipients=("supplier",), start=world.now()
+            )
+            together = b""
+            for folder, id, body in (
+                (api.COMMUNICATION_PROFILES, "supplier", supplier),
+                (api.METER_PROFILES, METER.dns, meter),
+                (api.EVALUATION_PROFILES, "load", load),  # which needs both
+            ):
+                together += request("PUT", f"{folder}{id}", body.to_json())
+            talk.transport.write(together)
+            await world.until(lambda: world.events().count("profile.set") == 3)
+            await over(talk)
+
+    tell(story)
+
+
+def request(method: str, path: str, body: bytes, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET /smgw/ HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 10_000_000,
+        b"GET /" + b"x" * 10_000_000,
+        request("PUT", f"{api.METER_PROFILES}x", b"", length=1 << 40),
+        b"\x16\x03\x01 what is this?\r\n\r\n",
+    ],
+    ids=["10 MB of header", "10 MB of address", "an endless body", "no HTTP"],
+)
+def test_what_is_no_request_ends_the_connection_and_nothing_else(octets: bytes, tell: Tell) -> None:
+    async def story(world: Any) -> None:
+        async with world.running():
+            talk = await world.administrator.call()
+            await world.set_up(talk)
+            before = (await talk.status()).profiles
+            talk.transport.write(octets)
+            await talk.closed()
+            await world.time.advance(1)
+            world.wake(seconds=1)
+            talk = await world.administrator.call()
+            assert (await talk.status()).profiles == before
             await over(talk)
 
     tell(story)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from smpki.errors import StoreError
 from smpki.gateway import api
 from smpki.gateway.status_word import NO_VALUE
+from smpki.gateway.store.store import GatewayStore
 from smpki.requests.model import Purpose
 
 Tell = Callable[..., None]
@@ -238,6 +240,38 @@ def test_no_delivery_is_signed_with_a_key_whose_certificate_has_ended(
             talk = await world.administrator.call()
             await talk.status()
             await world.until(lambda: values(world) == [100])
+            talk.end()
+
+    tell(story)
+
+
+def test_a_full_disk_keeps_deliveries_back_and_doubles_none(tell: Tell, monkeypatch: Any) -> None:
+    def full(store: GatewayStore) -> None:
+        raise StoreError("store.full", "the disk is full")
+
+    async def story(world: Any) -> None:
+        async with world.running():
+            talk = await begin(world)
+            with monkeypatch.context() as patch:
+                patch.setattr(GatewayStore, "work", full)
+                await due(world)
+                await world.time.advance(30)
+            assert world.participant.messages == []
+
+            def is_full_now(number: int) -> int:
+                if number == 1:
+                    monkeypatch.setattr(GatewayStore, "work", full)  # before the answer can be noted
+                return 204 if number == 1 else 409
+
+            world.participant.answer = is_full_now
+            await world.until(lambda: len(world.participant.messages) == 1, passing=True)
+            await asyncio.sleep(0.05)
+            monkeypatch.undo()
+            await world.until(lambda: "delivery.acknowledged" in world.events(), passing=True)
+            assert len(world.participant.messages) == 2
+            assert len({*world.participant.messages}) == 1
+            assert values(world) == [100]
+            assert "store.full" in world.events()
             talk.end()
 
     tell(story)

@@ -17,6 +17,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
     {
         # who asks
         "service.account.credentials": 401,
+        "service.account.passkey": 401,
         "service.account.invitation": 403,
         "service.account.token.machine": 403,
         "service.account.throttled": 429,

@@ -4,6 +4,7 @@ Both are endless streams of events. What goes wrong is an event too, and is trie
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ async def from_file(
     place, readable = start, True
     while True:
         try:
-            with path.open("rb") as stream:
+            with open(path, "rb", opener=_at_once) as stream:
                 readable = True
                 if stream.seek(0, 2) < place:
                     place = 0
@@ -82,6 +83,7 @@ async def from_file(
                     for event in source.receive(data, clock()):
                         yield event
                     passed(place)
+                    await asyncio.sleep(0)  # a long file keeps nothing else waiting
         except OSError as error:
             if readable:
                 message = f"the meter's file {path} can't be read: {_reason(error)}"
@@ -174,6 +176,11 @@ async def _in_time(work: Coroutine[None, None, _T], timer: "asyncio.Future[None]
         return task.result()
     finally:
         task.cancel()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; what is none, such as a pipe, can't be sought in, but must not be waited for before that."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _timer(length: timedelta, sleep: Sleep) -> "asyncio.Future[None]":

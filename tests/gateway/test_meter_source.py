@@ -1,6 +1,7 @@
 """Meters at a file and at a TCP port: telegrams come, troubles are told and tried again."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -112,6 +113,37 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert isinstance(event, SourceTrouble)
     assert (event.at, event.error.code) == (NOON, "reading.source.file")
     assert str(tmp_path / "meter") in event.error.message
+
+
+def test_a_long_file_keeps_nothing_else_waiting(tmp_path: Path) -> None:
+    file = tmp_path / "meter"
+    file.write_bytes(b"\0" * 1_000_000)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    async def main() -> None:
+        clock = asyncio.create_task(tick())
+        async for _ in from_file(file, SmlSource(), clock=lambda: NOON):
+            pass
+        clock.cancel()
+
+    asyncio.run(main())
+    assert ticks > 100
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meter")
+
+    async def main() -> list[int | str]:
+        events = from_file(tmp_path / "meter", SmlSource(), clock=lambda: NOON)
+        return [told(event) async for event in events]
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == ["source.file"]
 
 
 def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from smpki.ca.home import Home, Settings
-from smpki.ca.opening import create_pki, open_in_worker, process_surroundings, verify_audit
+from smpki.ca.opening import create_pki, verify_audit
 from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain, AuditReport, create_key, read_key, verify
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.store import Store
 from smpki.ca.sub_cas import SubCaOrder
+from smpki.ca.surroundings import process_surroundings
+from smpki.ca.worker import open_in_worker
 from smpki.db.engine import migrate, open_engine
 from smpki.hsm.keystore import SoftwareKeys
 from smpki.policy.load import default_policy_text, load_policy

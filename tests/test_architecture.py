@@ -24,7 +24,7 @@ FLOORS = (
 STRANGERS = FLOORS[3]
 """These rooms don't import one another: what one needs of another comes in as an argument."""
 
-COMPOSITION_ROOT = ("smpki.ca.opening", "smpki_cli", "smpki.hsm.inittoken")
+COMPOSITION_ROOT = ("smpki.ca.surroundings", "smpki_cli", "smpki.hsm.inittoken")
 """Only here the clock and the environment are touched; inittoken is a program of its own, run by SoftHSM's set-up."""
 
 LONGEST_MODULE = 400

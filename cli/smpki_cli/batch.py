@@ -32,7 +32,7 @@ def issue_batch_command(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from smpki.ca.batch import open_report, read_orders, run_batch
-    from smpki.ca.opening import open_in_worker
+    from smpki.ca.worker import open_in_worker
 
     total = sum(1 for _ in read_orders(source))
     counts = {"issued": 0, "known": 0, "refused": 0}

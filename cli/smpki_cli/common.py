@@ -15,7 +15,7 @@ from smpki.errors import SmpkiError
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
-    from smpki.ca.opening import Surroundings
+    from smpki.ca.surroundings import Surroundings
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -128,7 +128,7 @@ def home_folder(given: Path | None) -> Path:
 
 def surroundings() -> "Surroundings":
     """This process's environment; a PIN is asked for at a terminal only."""
-    from smpki.ca.opening import process_surroundings
+    from smpki.ca.surroundings import process_surroundings
 
     def ask() -> str:
         answer: str = click.prompt("PIN of the token", hide_input=True, err=True)

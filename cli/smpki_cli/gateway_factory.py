@@ -97,7 +97,7 @@ def provision_command(
     is sig.key beside its sig.pem, unless --gwh-key or --token-key names another. A run that was interrupted is started
     again: what is done is found again, and nothing is made twice. Ends with 1 if a gateway could not be made.
     """
-    from smpki.ca.opening import open_in_worker
+    from smpki.ca.worker import open_in_worker
     from smpki.gateway.configuration import AdministratorConfiguration, WakeUpConfiguration
     from smpki.gateway.crew import Crew
     from smpki.gateway.device_numbers import counted, listed

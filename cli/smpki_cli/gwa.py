@@ -17,10 +17,12 @@ from smpki_cli.common import Output, command, read_file, refuse
 from smpki_cli.configured_token import open_configured, start_provider_of
 from smpki_cli.gwa_desk import Desk, gateway_rows, gateway_values, with_desk
 from smpki_cli.gwa_jobs import JOB_COMMANDS
-from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.serving import Place, monitored, say_ready, until_told, with_log, with_metrics
 from smpki_cli.token_key import given_password
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from smpki.ca.home import Home
     from smpki.service.administrator.adoption import Adopted
     from smpki.service.administrator.authority import LocalAuthority
@@ -42,8 +44,10 @@ def gwa_command() -> None:
 
 @command("serve", first=start_provider_of)
 @click.argument("config", metavar="CONFIG", type=_FILE)
+@with_metrics
 @click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
-def serve_command(home: "Home", output: Output, config: Path, seconds: float | None) -> None:
+@with_log
+def serve_command(home: "Home", output: Output, config: Path, metrics: Place | None, seconds: float | None) -> None:
     """Serve gateways and do jobs as the file CONFIG says (docs/administrator.md), until SIGTERM or SIGINT.
 
     Prints one line when it is ready; its log goes to the error stream. What is not done when it ends is taken up the
@@ -57,7 +61,6 @@ def serve_command(home: "Home", output: Output, config: Path, seconds: float | N
     from smpki.service.administrator.store.store import AdministratorStore
     from smpki.service.own_triple import FileOrTokenSource
 
-    log_to_stderr()
     for name in ("alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     configuration = load_configuration(config)
@@ -71,20 +74,37 @@ def serve_command(home: "Home", output: Output, config: Path, seconds: float | N
     ):
         keys = FileOrTokenSource(token, partial(given_password, configuration.password_file))
         own = load_own(configuration.own, keys)
-        asyncio.run(_serve(output, AdministratorServer(configuration, own, store, authority, pace), seconds))
+        server = AdministratorServer(configuration, own, store, authority, pace)
+        asyncio.run(_serve(output, server, own.certificates.tls, metrics, seconds))
 
 
 def _authority(issuer: "IssuerConfiguration") -> "LocalAuthority":
     from smpki.ca.home import Home
-    from smpki.ca.opening import open_in_worker
+    from smpki.ca.worker import open_in_worker
     from smpki.service.administrator.authority import LocalAuthority
 
     return LocalAuthority(partial(open_in_worker, Home(issuer.home), "gwa"), issuer.sub_ca)
 
 
-async def _serve(output: Output, server: "AdministratorServer", seconds: float | None) -> None:
+async def _serve(
+    output: Output,
+    server: "AdministratorServer",
+    certificate: "Certificate",
+    metrics: Place | None,
+    seconds: float | None,
+) -> None:
+    from smpki.service.operation.metrics import days_left, new_registry, own_deadline
+
+    own = own_deadline(certificate)
+    async with monitored(metrics, new_registry(), None, [lambda: days_left([own], datetime.now(UTC))]) as monitoring:
+        await _run(output, server, monitoring, seconds)
+
+
+async def _run(
+    output: Output, server: "AdministratorServer", monitoring: Mapping[str, str], seconds: float | None
+) -> None:
     def ready(running: "Running") -> None:
-        say_ready(output, running.places.model_dump())
+        say_ready(output, {**running.places.model_dump(), **monitoring})
 
     stop = asyncio.Event()
     running = asyncio.ensure_future(server.run(stop, ready))

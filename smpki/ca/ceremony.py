@@ -10,12 +10,13 @@ from smpki.ca.ceremony_file import CeremonyFile
 from smpki.ca.ceremony_plan import PlannedStep, ReadFile, Situation, numbers_of, plan
 from smpki.ca.chain import bundle
 from smpki.ca.home import Home, Settings
-from smpki.ca.opening import AUDIT_LABEL, Surroundings, create_pki, open_pki, open_store, open_token
+from smpki.ca.opening import AUDIT_LABEL, create_pki, open_pki, open_store, open_token
 from smpki.ca.output import pem_file, write_files
 from smpki.ca.pki import Pki
 from smpki.ca.protocol import Protocol, StepRecord, signed_protocol
 from smpki.ca.store.lists import Lists
 from smpki.ca.store.records import AuditEntry
+from smpki.ca.surroundings import Surroundings
 from smpki.errors import IssuingError, SmpkiError
 from smpki.policy.load import load_policy
 

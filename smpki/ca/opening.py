@@ -1,84 +1,31 @@
-"""Open and make PKIs: this is where folder, token, database, clock and environment variables come together."""
+"""Open and make PKIs: this is where folder, token, database and surroundings come together."""
 
-import os
 import secrets
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from smpki.asn1.curves import CURVES
 from smpki.ca.home import Home, Settings
-from smpki.ca.pki import Clock, Pki
+from smpki.ca.pki import Pki
 from smpki.ca.store.audit import AuditChain, AuditReport, create_key, read_key, verify
 from smpki.ca.store.owner import OwnerLock
 from smpki.ca.store.records import AuditEntry, OpenIntent
 from smpki.ca.store.store import Store
+from smpki.ca.surroundings import Clock, Surroundings
 from smpki.db.engine import Engine, check_schema, migrate, open_engine
-from smpki.errors import IssuingError, SmpkiError, TokenError
+from smpki.errors import SmpkiError, TokenError
 from smpki.hsm.key import KeyUse
-from smpki.hsm.pin import Pin, random_pin, read_pin, write_pin
+from smpki.hsm.pin import random_pin, read_pin, write_pin
 from smpki.hsm.softhsm import SoftHsm
 from smpki.hsm.token import Token
 from smpki.policy.load import load_policy
 
 AUDIT_LABEL = "smpki audit"
 """Label of the token key that signs the heads of the audit chain."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a process brings along; only the composition root reads it from the system.
-
-    :param environ: the process environment: ``SMPKI_CLOCK``, ``SMPKI_PIN``, ``SMPKI_PIN_FILE``; SoftHSM's
-        configuration is set in it
-    :param prompt: asks a person for the PIN; ``None`` where there is no terminal
-    :param warn: tells the operator something that does not stop the work
-    """
-
-    environ: MutableMapping[str, str]
-    prompt: Callable[[], str] | None = None
-    warn: Callable[[str], None] = lambda message: None
-
-    def clock(self, settings: Settings) -> tuple[Clock, bool]:
-        """The clock, and whether it is a test clock: ``SMPKI_CLOCK`` holds in environment ``test`` only.
-
-        :raises IssuingError: ``clock.invalid`` when it is no RFC 3339 time
-        """
-        text = self.environ.get("SMPKI_CLOCK")
-        if not text:
-            return _system_clock, False
-        if settings.environment != "test":
-            self.warn("SMPKI_CLOCK is ignored: this PKI is not of environment test")
-            return _system_clock, False
-        try:
-            fixed = datetime.fromisoformat(text)
-            fixed = fixed.astimezone(UTC) if fixed.tzinfo else fixed
-        except (ValueError, OverflowError):
-            fixed = None
-        if fixed is None or fixed.tzinfo is None:
-            raise IssuingError(
-                "clock.invalid",
-                f"{text!r} is no RFC 3339 time with a time zone",
-                where="SMPKI_CLOCK",
-                hint="such as 2026-11-22T12:00:00Z",
-            )
-        return lambda: fixed, True
-
-    def pin(self, home: Home) -> Pin:
-        """The token's PIN: from SMPKI_PIN_FILE, SMPKI_PIN, the home's pin file, or the prompt, in this order.
-
-        :raises TokenError: ``token.pin.*``
-        """
-        named = self.environ.get("SMPKI_PIN_FILE")
-        value = self.environ.get("SMPKI_PIN")
-        file = Path(named) if named else None
-        if file is None and not value and home.pin_file.exists():
-            file = home.pin_file
-        return read_pin(file=file, value=value, prompt=self.prompt)
 
 
 @contextmanager
@@ -238,17 +185,3 @@ def _tell(found: tuple[OpenIntent, ...], surroundings: Surroundings) -> None:
             surroundings.warn(f"an earlier run was interrupted; its signature is not used: {what}")
         else:
             surroundings.warn(f"an intent of another machine is open: {what}")
-
-
-def _system_clock() -> datetime:
-    return datetime.now(UTC)
-
-
-def open_in_worker(home: Home, action: str) -> AbstractContextManager[Pki]:
-    """Open the PKI in a worker process, which has the environment but nobody to ask; see :func:`open_pki`."""
-    return open_pki(home, process_surroundings(None, lambda message: None), action)
-
-
-def process_surroundings(prompt: Callable[[], str] | None, warn: Callable[[str], None]) -> Surroundings:
-    """The surroundings of this very process."""
-    return Surroundings(os.environ, prompt, warn)

@@ -24,9 +24,6 @@ from smpki.ca.triples import Order, Outcome, TripleDesk
 from smpki.hsm.keystore import KeyStore
 from smpki.policy.model import EnvironmentName, Policy
 
-Clock = Callable[[], datetime]
-"""The time now, timezone-aware."""
-
 
 @dataclass(frozen=True)
 class Pki:
@@ -44,7 +41,7 @@ class Pki:
     environment: EnvironmentName
     store: Store
     keys: KeyStore
-    clock: Clock
+    clock: Callable[[], datetime]
     random: Callable[[int], bytes] = secrets.token_bytes
 
     @cached_property

@@ -1,22 +1,26 @@
-"""A Sub-CA on this computer, as the issuer that a factory or an administrator asks."""
+"""A Sub-CA on this computer, as the issuer that a factory or an administrator asks.
+
+What issues is imported where it issues: who asks a Sub-CA in a process of its own does not load it.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from cryptography import x509
 
-from smpki.ca.chain import chain_above
-from smpki.ca.pki import Pki
-from smpki.ca.store.records import StoredCertificate
-from smpki.ca.triples import Order, Outcome
 from smpki.errors import SmpkiError
 from smpki.gateway.child_process import ChildProcess
 from smpki.gateway.provisioning import Issuance
 from smpki.policy.model import CertificateType
+
+if TYPE_CHECKING:
+    from smpki.ca.pki import Pki
+    from smpki.ca.store.records import StoredCertificate
+    from smpki.ca.triples import Outcome
 
 
 class LocalSubCa:
@@ -26,7 +30,7 @@ class LocalSubCa:
     :raises IssuingError: ``issuing.issuer.unknown``
     """
 
-    def __init__(self, pki: Pki, sub_ca: str) -> None:
+    def __init__(self, pki: "Pki", sub_ca: str) -> None:
         self._counter = _Counter(pki, sub_ca)
 
     def issue(self, packages: Sequence[bytes]) -> list[Issuance]:
@@ -47,7 +51,7 @@ class SubCaProcess:
     :param sub_ca: the Sub-CA's CN
     """
 
-    def __init__(self, open_pki: Callable[[], AbstractContextManager[Pki]], sub_ca: str) -> None:
+    def __init__(self, open_pki: "Callable[[], AbstractContextManager[Pki]]", sub_ca: str) -> None:
         self._child = ChildProcess(partial(_open_counter, open_pki, sub_ca), f"Sub-CA {sub_ca}")
 
     def issue(self, packages: Sequence[bytes]) -> list[Issuance]:
@@ -88,36 +92,43 @@ class _Answer:
 
 
 class _Counter:
-    def __init__(self, pki: Pki, sub_ca: str) -> None:
+    def __init__(self, pki: "Pki", sub_ca: str) -> None:
         self._pki = pki
         self._sub_ca = sub_ca
         self._desk = pki.desk(sub_ca)
         self._chains: dict[str | None, tuple[bytes, ...]] = {}
 
     def issue(self, packages: Sequence[bytes]) -> list[_Answer]:
+        from smpki.ca.triples import Order
+
         orders = [Order(f"package {number}", package) for number, package in enumerate(packages, 1)]
         return [self._answer(outcome) for outcome in self._desk.issue(orders)]
 
     def chain(self) -> tuple[bytes, ...]:
         """The Sub-CA's own certificate is the last one."""
         own = self._pki.store.authorities(kind=CertificateType.SUB_CA.value, cn=self._sub_ca)[0]
-        return (*(one.der for one in chain_above(self._pki.store, own)), own.der)
+        return (*self._above(own), own.der)
 
-    def _answer(self, outcome: Outcome) -> _Answer:
+    def _answer(self, outcome: "Outcome") -> _Answer:
         if outcome.error is not None:
             return _Answer(outcome.state, error=outcome.error)
         certificates = tuple(one.der for one in outcome.certificates)
         return _Answer(outcome.state, certificates, self._chain_of(outcome.certificates[0]))
 
-    def _chain_of(self, certificate: StoredCertificate) -> tuple[bytes, ...]:
+    def _chain_of(self, certificate: "StoredCertificate") -> tuple[bytes, ...]:
         issuer = certificate.issuer_serial
         if issuer not in self._chains:
-            self._chains[issuer] = tuple(one.der for one in chain_above(self._pki.store, certificate))
+            self._chains[issuer] = self._above(certificate)
         return self._chains[issuer]
+
+    def _above(self, certificate: "StoredCertificate") -> tuple[bytes, ...]:
+        from smpki.ca.chain import chain_above
+
+        return tuple(one.der for one in chain_above(self._pki.store, certificate))
 
 
 @contextmanager
-def _open_counter(open_pki: Callable[[], AbstractContextManager[Pki]], sub_ca: str) -> Iterator[_Counter]:
+def _open_counter(open_pki: "Callable[[], AbstractContextManager[Pki]]", sub_ca: str) -> Iterator[_Counter]:
     with open_pki() as pki:
         yield _Counter(pki, sub_ca)
 

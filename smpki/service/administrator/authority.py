@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
 
-from smpki.ca.chain import chain_above
-from smpki.ca.pki import Pki
-from smpki.ca.triples import Order
 from smpki.gateway.child_process import ChildProcess
 from smpki.service.administrator.store.gateways import Triple
 
-OpenPki = Callable[[], AbstractContextManager[Pki]]
+if TYPE_CHECKING:
+    from smpki.ca.pki import Pki
+
+OpenPki = Callable[[], AbstractContextManager["Pki"]]
 
 _Granted = tuple[Sequence[bytes], Sequence[bytes]]
 """A triple and the chain above it, in DER, which can cross into another process."""
@@ -82,6 +82,9 @@ def issue_at(open_pki: OpenPki, sub_ca: str, package: bytes) -> _Granted:
 
     :raises SmpkiError: as :meth:`Authority.issue`
     """
+    from smpki.ca.chain import chain_above
+    from smpki.ca.triples import Order
+
     with open_pki() as pki:
         (outcome,) = pki.issue([Order("gwa", package)], sub_ca)
         if outcome.error is not None:

@@ -196,6 +196,10 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["registry", "add-sub-ca", "Extern.CA", "--contact", "post@extern.example"],
         ["queue", "list"],
         ["messages"],
+        ["account", "invite", "operator", "--role", "operator"],
+        ["account", "token", "operator"],
+        ["account", "block", "operator"],
+        ["account", "list"],
     )
     tell(["serve", "--ca", "Beispiel.CA", "--listen", "127.0.0.1:0", "--for", "0"])
     administrator = tmp_path / "administrator"

@@ -8,12 +8,13 @@ import click
 from smpki_cli.common import Output, command
 from smpki_cli.keys import OUT_FILE, SIGNER, Keys, now_for, with_keys
 from smpki_cli.policy import policy_of
+from smpki_cli.web_service import Caller, show_brought, start_provider, with_web_service
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
 
 
-@command("device-admin")
+@command("device-admin", first=start_provider)
 @click.argument("gateways", metavar="CN...", nargs=-1)
 @click.option(
     "--list",
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 @SIGNER
 @OUT_FILE
 @with_keys(signer=True)
+@with_web_service("--send")
 def device_admin_command(
     home: "Home",
     output: Output,
     keys: Keys,
+    caller: Caller,
     gateways: tuple[str, ...],
     listed: TextIO | None,
     new_admin: str,
@@ -45,5 +48,6 @@ def device_admin_command(
     named = [*gateways, *(line.strip() for line in listed or () if line.strip())]
     administrator = keys.signer(signer)
     now = now_for(administrator.certificate, policy_of(home, None))
-    write_output(out, device_admin(named, new_admin, administrator, now))
-    output.show({"files": [str(out)]}, str(out))
+    request = device_admin(named, new_admin, administrator, now)
+    write_output(out, request)
+    show_brought(output, caller, out, signer, lambda service: service.update_device_admin(request))

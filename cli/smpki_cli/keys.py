@@ -146,18 +146,28 @@ def with_keys(*, new: bool = False, signer: bool = False) -> Callable[[Callable[
     return decorate
 
 
-def now_in(environment: "EnvironmentName") -> datetime:
-    """The time now; SMPKI_CLOCK sets it for the test PKI."""
+def clock_in(environment: "EnvironmentName") -> Callable[[], datetime]:
+    """The clock; SMPKI_CLOCK sets that of the test PKI."""
     if not os.environ.get("SMPKI_CLOCK"):
-        return datetime.now(UTC)
+        return lambda: datetime.now(UTC)
     from smpki.ca.home import Settings
 
     clock, _ = surroundings().clock(Settings(environment=environment))
-    return clock()
+    return clock
+
+
+def now_in(environment: "EnvironmentName") -> datetime:
+    """The time now, see :func:`clock_in`."""
+    return clock_in(environment)()
+
+
+def clock_for(certificate: "x509.Certificate", policy: "Policy") -> Callable[[], datetime]:
+    """The clock in the PKI of a certificate."""
+    from smpki.policy.lint.classify import environment_of
+
+    return clock_in(environment_of(certificate.subject, policy) or "production")
 
 
 def now_for(certificate: "x509.Certificate", policy: "Policy") -> datetime:
     """The time now in the PKI of a certificate."""
-    from smpki.policy.lint.classify import environment_of
-
-    return now_in(environment_of(certificate.subject, policy) or "production")
+    return clock_for(certificate, policy)()

@@ -1,5 +1,6 @@
 """``smpki participant``."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,12 +8,18 @@ import click
 
 from smpki_cli.common import Output, command, refuse
 from smpki_cli.keys import Keys, now_in, with_keys
+from smpki_cli.participant_service import chain_command, pending_command, receive_command, status_command
 from smpki_cli.policy import policy_of
+from smpki_cli.web_service import PENDING, Caller, pending_folder, start_provider, with_web_service
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from smpki.ca.home import Home
     from smpki.participant.preparing import Prepared
+    from smpki.participant.renewing import Renewed
     from smpki.participant.watch import Watched
+    from smpki.policy.model import Policy
 
 
 @click.group("participant")
@@ -20,7 +27,7 @@ def participant_command() -> None:
     """The participant's side of the counter."""
 
 
-@command("watch")
+@command("watch", first=start_provider)
 @click.argument("places", metavar="PLACE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--prepare",
@@ -30,49 +37,74 @@ def participant_command() -> None:
 @click.option(
     "--policy", "policy_file", type=click.Path(path_type=Path), help="Default: the home's, or the one that comes along."
 )
+@PENDING
 @with_keys(new=True, signer=True)
+@with_web_service("--send")
 @click.pass_context
 def watch_command(
     ctx: click.Context,
     home: "Home",
     output: Output,
     keys: Keys,
+    caller: Caller,
     places: tuple[Path, ...],
     prepare: Path | None,
     policy_file: Path | None,
+    pending: Path | None,
 ) -> None:
     """Say which certificates in files and folders expire when, and which triples can be renewed.
 
-    Ends with 0 when nothing is to be done, with 3 when a triple is due for renewal, with 4 when one has expired, with 1
-    when a renewal could not be prepared.
+    With --prepare and --send it renews them: the new triple comes into the folder of its keys and counts from then on,
+    the old one stays where it is. Started again after a crash it sends the same package again. Ends with 0 when nothing
+    is to be done, with 3 when a triple is due for renewal, with 4 when one has expired, with 1 when a renewal failed.
     """
     from smpki.participant.preparing import prepare_renewals
-    from smpki.participant.watch import assess, exit_code, find_certificates
+    from smpki.participant.watch import exit_code
 
+    if caller.url is not None and prepare is None:
+        raise click.UsageError("say where new keys and triples go: --prepare")
     policy = policy_of(home, policy_file)
-    found = find_certificates(places, policy)
-    now = now_in("test" if all(each.environment == "test" for each in found) else "production")
-    watched = assess(found, policy, now)
+    watched, now = _look(places, prepare, policy)
     prepared: list[Prepared] = []
+    renewed: list[Renewed] = []
     if prepare is not None:
-        prepared.extend(
-            prepare_renewals(
-                watched,
-                keys.source,
-                lambda folder, one: keys.place(folder, f"{one.subject.common_name} {now.date()}"),
-                prepare,
-                policy,
-                now,
-            )
+        prepared += prepare_renewals(
+            watched,
+            keys.source,
+            lambda folder, one: keys.place(folder, f"{one.subject.common_name} {now:%Y-%m-%d %H:%M:%S}"),
+            prepare,
+            policy,
+            now,
         )
-    _show(output, watched, prepared)
-    ctx.exit(1 if any(each.error for each in prepared) else exit_code(watched))
+        if caller.url is not None:
+            renewed = asyncio.run(_renew(prepared, caller, pending))
+            watched, now = _look(places, prepare, policy)
+    _show(output, watched, prepared, renewed)
+    failed = [*filter(None, (each.error for each in prepared)), *filter(None, (each.error for each in renewed))]
+    ctx.exit(1 if failed else exit_code(watched))
 
 
-def _show(output: Output, watched: "tuple[Watched, ...]", prepared: "list[Prepared]") -> None:
+def _look(places: tuple[Path, ...], prepare: Path | None, policy: "Policy") -> "tuple[tuple[Watched, ...], datetime]":
+    """How certificates stand now, those of renewals that have come included."""
+    from smpki.participant.watch import assess, find_certificates
+
+    renewals = [prepare] if prepare is not None and prepare.is_dir() else []
+    found = find_certificates([*places, *renewals], policy)
+    now = now_in("test" if all(each.environment == "test" for each in found) else "production")
+    return assess(found, policy, now), now
+
+
+async def _renew(prepared: "list[Prepared]", caller: Caller, pending: Path | None) -> "list[Renewed]":
+    from smpki.participant.renewing import send_renewals
+
+    return [one async for one in send_renewals(prepared, caller.connect, pending_folder(pending))]
+
+
+def _show(output: Output, watched: "tuple[Watched, ...]", prepared: "list[Prepared]", renewed: "list[Renewed]") -> None:
     values = {
         "certificates": [each.as_dict() for each in watched],
         "prepared": [each.as_dict() for each in prepared],
+        "renewed": [each.as_dict() for each in renewed],
     }
     rows = (
         (
@@ -95,6 +127,12 @@ def _show(output: Output, watched: "tuple[Watched, ...]", prepared: "list[Prepar
             click.echo(f"{'prepared' if each.made else 'prepared before'}: {each.package}")
         else:
             refuse(each.error, as_json=False)
+    for one in renewed:
+        if one.error is None:
+            click.echo(f"{'renewed' if one.sent == 'stored' else 'will be answered later'}: {one.folder}")
+        else:
+            refuse(one.error, as_json=False)
 
 
-participant_command.add_command(watch_command)
+for each in (watch_command, chain_command, status_command, receive_command, pending_command):
+    participant_command.add_command(each)

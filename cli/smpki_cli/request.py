@@ -1,5 +1,6 @@
 """``smpki request``."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,14 @@ from smpki_cli.common import Output, command, read_file
 from smpki_cli.keys import OUT_FILE, SIGNER, Keys, now_for, now_in, with_keys
 from smpki_cli.policy import policy_of
 from smpki_cli.roles import ROLES
+from smpki_cli.web_service import PENDING, Caller, pending_folder, start_provider, with_web_service
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
     from smpki.policy.model import EnvironmentName
 
 _OUT = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _POLICY = click.option(
     "--policy", "policy_file", type=click.Path(path_type=Path), help="Default: the home's, or the one that comes along."
 )
@@ -22,7 +25,7 @@ _POLICY = click.option(
 
 @click.group("request")
 def request_command() -> None:
-    """Make request packages, as a participant does."""
+    """Make request packages, and send them, as a participant does."""
 
 
 @command("new")
@@ -62,28 +65,62 @@ def new_command(
     _show(output, write_new_request(wanted, policy_of(home, policy_file), environment, out, place, today))
 
 
-@command("renew")
+@command("renew", first=start_provider)
 @click.argument("previous", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=_OUT, help="Folder for keys and package.")
+@click.option("--out", required=True, type=_OUT, help="Folder for keys and package; with --send, for the triple too.")
 @_POLICY
+@PENDING
 @with_keys(new=True, signer=True)
+@with_web_service("--send")
 def renew_command(
-    home: "Home", output: Output, keys: Keys, previous: Path, out: Path, policy_file: Path | None
+    home: "Home",
+    output: Output,
+    keys: Keys,
+    caller: Caller,
+    previous: Path,
+    out: Path,
+    policy_file: Path | None,
+    pending: Path | None,
 ) -> None:
     """Make three new keys and a renewal package (Folgeantrag), signed with the previous SIG key.
 
-    PREVIOUS is the folder of the triple, with sig.pem and, in files, sig.key; or its SIG certificate.
+    PREVIOUS is the folder of the triple, with sig.pem and, in files, sig.key; or its SIG certificate. With --send, what
+    OUT has of an earlier call is sent again.
     """
+    from smpki.participant.packages import PACKAGE
     from smpki.participant.renewal import names_of, write_renewal
     from smpki.participant.signers import tls_certificate
     from smpki.policy.names import DistinguishedName
 
-    policy = policy_of(home, policy_file)
-    signer = keys.signer(previous)
-    now = now_for(signer.certificate, policy)
-    names = names_of(signer.certificate, tls_certificate(previous))
-    holder = DistinguishedName.from_x509(signer.certificate.subject).common_name
-    _show(output, write_renewal(signer, names, policy, out, keys.place(out, f"{holder} {now.date()}"), now))
+    made: tuple[str, ...] = ()
+    if caller.url is None or not (out / PACKAGE).exists():
+        policy = policy_of(home, policy_file)
+        signer = keys.signer(previous)
+        now = now_for(signer.certificate, policy)
+        names = names_of(signer.certificate, tls_certificate(previous))
+        holder = DistinguishedName.from_x509(signer.certificate.subject).common_name
+        made = write_renewal(signer, names, policy, out, keys.place(out, f"{holder} {now.date()}"), now)
+    if caller.url is None:
+        _show(output, made)
+    else:
+        _send(output, caller, out / PACKAGE, out, pending, previous, made)
+
+
+@command("send", first=start_provider)
+@click.argument("package", type=_FILE)
+@click.option("--out", type=_OUT, help="Folder for the triple. Default: the package's.")
+@PENDING
+@with_keys()
+@with_web_service("--url", own=True)
+def send_command(
+    home: "Home", output: Output, keys: Keys, caller: Caller, package: Path, out: Path | None, pending: Path | None
+) -> None:
+    """Send a package to the web service of a Sub-CA, and keep the triple that comes.
+
+    It is checked against the package and the chain beside --as, and written as `smpki issue` does: tls.pem, sig.pem,
+    enc.pem, chain.pem. The same package again gets the same triple.
+    """
+    _send(output, caller, package, out or package.parent, pending)
 
 
 @command("authorise")
@@ -107,5 +144,32 @@ def _show(output: Output, made: tuple[str, ...]) -> None:
     output.show({"files": list(made)}, "\n".join(made))
 
 
-for each in (new_command, renew_command, authorise_command):
+def _send(
+    output: Output,
+    caller: Caller,
+    package: Path,
+    out: Path,
+    pending: Path | None,
+    own: Path | None = None,
+    made: tuple[str, ...] = (),
+) -> None:
+    """Send a package and show what came of it.
+
+    :param own: whose triple is shown where ``--as`` names none
+    :param made: what was made before
+    """
+    from smpki.participant.sending import send_package, triple_in
+    from smpki.requests.read import MAX_SIZE
+
+    async def sent() -> str:
+        async with caller.connect(own) as (service, ca):
+            content = read_file(package, MAX_SIZE + 1)
+            return await send_package(service, content, out, ca, pending_folder(pending))
+
+    state = asyncio.run(sent())
+    files = [*made, *map(str, triple_in(out))]
+    output.show({"state": state, "files": files}, "\n".join([*files, state]))
+
+
+for each in (new_command, renew_command, authorise_command, send_command):
     request_command.add_command(each)

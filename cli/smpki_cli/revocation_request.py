@@ -8,12 +8,13 @@ import click
 from smpki_cli.common import Output, command
 from smpki_cli.keys import OUT_FILE, SIGNER, Keys, now_for, with_keys
 from smpki_cli.policy import policy_of
+from smpki_cli.web_service import Caller, show_brought, start_provider, with_web_service
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
 
 
-@command("revocation-request")
+@command("revocation-request", first=start_provider)
 @click.argument("certificates", metavar="CERT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--reason",
@@ -23,8 +24,16 @@ if TYPE_CHECKING:
 @SIGNER
 @OUT_FILE
 @with_keys(signer=True)
+@with_web_service("--send")
 def revocation_request_command(
-    home: "Home", output: Output, keys: Keys, certificates: tuple[Path, ...], reason: str, signer: Path, out: Path
+    home: "Home",
+    output: Output,
+    keys: Keys,
+    caller: Caller,
+    certificates: tuple[Path, ...],
+    reason: str,
+    signer: Path,
+    out: Path,
 ) -> None:
     """Make a signed request to revoke, suspend or resume certificates (Sperrantrag).
 
@@ -38,5 +47,6 @@ def revocation_request_command(
     named = [one for place in certificates for one in triple_certificates(place)]
     asking = keys.signer(signer)
     now = now_for(asking.certificate, policy_of(home, None))
-    write_output(out, revocation_request(named, read_reason(reason), asking, now))
-    output.show({"files": [str(out)]}, str(out))
+    request = revocation_request(named, read_reason(reason), asking, now)
+    write_output(out, request)
+    show_brought(output, caller, out, signer, lambda service: service.revoke(request))

@@ -1,7 +1,9 @@
 """Prepare the renewals that are due, so that only sending is left."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from cryptography import x509
 
 from smpki.errors import SmpkiError
 from smpki.participant.key_places import KeyPlace, KeySource
-from smpki.participant.packages import PACKAGE
+from smpki.participant.packages import PACKAGE, sync_folder
 from smpki.participant.renewal import names_of, write_renewal
 from smpki.participant.signers import signer_of
 from smpki.participant.watch import Found, State, Watched
@@ -22,12 +24,14 @@ class Prepared:
     """A renewal that is due.
 
     :param subject: whose
+    :param previous: the folder of the triple that is renewed
     :param package: the file to send
     :param made: what was made: files, or labels of keys in a token; empty when it was prepared before
     :param error: why it could not be prepared
     """
 
     subject: str
+    previous: Path
     package: Path
     made: tuple[str, ...] = ()
     error: SmpkiError | None = None
@@ -48,6 +52,9 @@ def prepare_renewals(
 ) -> Iterator[Prepared]:
     """Make keys and package for each triple that is due, in a folder of its own; what is there already is left alone.
 
+    A folder is there whole or not at all, keys and package: after a crash there are no keys without the package that
+    they are for. Keys in a token may be left over, of which nobody has heard.
+
     Triples whose SIG key is not at hand are somebody else's to renew, and passed over.
 
     :param source: has the SIG keys
@@ -62,18 +69,36 @@ def prepare_renewals(
         subject = str(found.subject)
         folder = out / _folder_name(found)
         package = folder / PACKAGE
+        previous = found.file.parent
         if package.exists():
-            yield Prepared(subject, package)
+            yield Prepared(subject, previous, package)
             continue
         try:
             signer = signer_of(found.certificate, found.file, source)
             names = names_of(found.certificate, _tls_certificate(found, watched))
-            made = write_renewal(signer, names, policy, folder, place(folder, found), now)
+            with _appearing(folder) as draft:
+                made = write_renewal(signer, names, policy, draft, place(draft, found), now)
         except SmpkiError as error:
             if error.code != "keys.missing":
-                yield Prepared(subject, package, error=error)
+                yield Prepared(subject, previous, package, error=error)
         else:
-            yield Prepared(subject, package, made)
+            named = tuple(str(folder / Path(one).name) if Path(one).parent == draft else one for one in made)
+            yield Prepared(subject, previous, package, named)
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A folder that is filled under another name, and gets its own when the block has ended well."""
+    draft = folder.with_name(f".{folder.name}")
+    try:
+        if draft.exists():  # of somebody who died; what is in it has gone nowhere
+            shutil.rmtree(draft)
+        yield draft
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        message, hint = f"can't be written: {error.strerror}", "see to the folder and the disk"
+        raise SmpkiError("output.unwritable", message, where=str(folder), hint=hint) from None
 
 
 def _tls_certificate(sig: Found, watched: Sequence[Watched]) -> x509.Certificate | None:

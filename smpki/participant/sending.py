@@ -91,6 +91,12 @@ def store_triple(folder: Path, granted: Granted) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def triple_in(folder: Path) -> tuple[Path, ...]:
+    """The files of a triple that was stored there, whole; none otherwise."""
+    files = tuple(folder / name for name in _FILES)
+    return files if all(file.exists() for file in files) else ()
+
+
 def has_triple(folder: Path) -> bool:
     """Whether a triple has been stored there, whole."""
-    return all((folder / name).exists() for name in _FILES)
+    return bool(triple_in(folder))

@@ -211,7 +211,9 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["revocation-request", certificate, "--reason", "superseded", *signed],
         ["device-admin", "EABC0012345678.SMGW", "--to", "Neu.GWA", *signed],
         ["participant", "watch", str(administrator)],
+        ["participant", "pending", partner],
     )
+    tell(["participant", "receive", "--as", partner, "--pending", partner, "--listen", "127.0.0.1:0", "--for", "0"])
     wake_up, device = str(tmp_path / "wake-up"), "EABC0012345678"
     tell(
         ["gateway", "wake", device, "--out", wake_up, "--key", str(administrator / "sig.key")],
@@ -294,6 +296,8 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
     tell(["revocation-request", str(administrator), *own], ["process", last])
     elsewhere = {("queue", "approve"), ("queue", "refuse"), ("queue", "again")}  # tests/cli/test_serve.py has them
     elsewhere |= {("gwa", "renew"), ("gwa", "resume")}  # and test_gwa.py these
+    # and tests/service/web/test_client_commands.py these
+    elsewhere |= {("request", "send"), ("participant", "chain"), ("participant", "status")}
     assert [command for command in commands if command not in told | elsewhere] == [], "tell new commands above, too"
 
 

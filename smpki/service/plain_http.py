@@ -1,7 +1,9 @@
-"""An HTTP server without TLS, for what is public or stays here; who is slow or idle, or one too many, is cut off."""
+"""An HTTP server for browsers and other strangers to the PKI: without TLS for what is public or stays here, or with TLS
+as the web has it; who is slow or idle, or one too many, is cut off."""
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,14 +12,18 @@ from smpki.errors import SmpkiError
 from smpki.tls.http_server import Application, http_protocol
 
 _IDLE, _PATIENCE, _GRACE = 60.0, 20.0, 10.0
+_HANDSHAKE = 10.0
 
 
 @asynccontextmanager
-async def http_server(application: Application, host: str, port: int, *, most: int = 1000) -> AsyncIterator[int]:
+async def http_server(
+    application: Application, host: str, port: int, *, most: int = 1000, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """Serve as long as the context lasts; requests under way are answered in the end.
 
     :param port: 0: a free one
     :param most: connections at a time; more are cut off at once
+    :param tls: ordinary TLS; ``None``: none
     :return: the port
     :raises SmpkiError: ``http.listen``
     """
@@ -28,7 +34,10 @@ async def http_server(application: Application, host: str, port: int, *, most: i
         return new_protocol() if len(connections) < most else _CutOff()
 
     try:
-        server = await asyncio.get_running_loop().create_server(accept, host, port)
+        patience = _HANDSHAKE if tls else None
+        server = await asyncio.get_running_loop().create_server(
+            accept, host, port, ssl=tls, ssl_handshake_timeout=patience
+        )
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
         hint = "choose a port that is free, and an address of this machine"

@@ -20,8 +20,10 @@ from smpki.errors import SmpkiError
 from smpki.events import LogEvent, why
 from smpki.hsm.timed import TimedKeys
 from smpki.policy.model import CertificateType
+from smpki.service.desk.desk import Desk
 from smpki.service.operation.deadlines import pki_deadlines
 from smpki.service.operation.metrics import days_left, own_deadline
+from smpki.service.people import beside, rest_by_certificate
 from smpki.service.web.application import Limits, SoapApplication
 from smpki.service.web.counter import Counter
 from smpki.service.web.granting import Granting, RootGranting, SubCaGranting
@@ -34,7 +36,7 @@ from smpki.service.web.senders import Senders
 from smpki.service.web.store.queue import RequestQueue
 from smpki.soap.messages import OFFERED_BY_ROOT, OFFERED_BY_SUB_CA, Answer, Request
 from smpki.tls.endpoint import Endpoint
-from smpki.tls.http_server import finish, http_protocol
+from smpki.tls.http_server import Application, finish, http_protocol
 from smpki.tls.identity import Identity
 from smpki.tls.profile import WAN_SERVER
 from smpki.tls.session import steady
@@ -161,7 +163,9 @@ class WebService:
             for work in (*runs, _refresh(self.peers, settings.refresh)):
                 stack.push_async_callback(_end, asyncio.create_task(work))
             offered = OFFERED_BY_ROOT if settings.ca == ROOT else OFFERED_BY_SUB_CA
-            application = SoapApplication(answer, offered, settings.limits, metrics.answered)
+            application: Application = SoapApplication(answer, offered, settings.limits, metrics.answered)
+            if settings.ca != ROOT:
+                application = beside(rest_by_certificate(Desk(pki, settings.ca)), application)
             server = await serve(
                 http_protocol(application, patience=settings.limits.seconds),
                 self.endpoint,

@@ -159,6 +159,7 @@ def test_an_administrator_who_asks_nothing_is_left_after_a_while(tell: Tell) -> 
     tell(story, times={"management_idle_seconds": 1, "retry_seconds": 5})
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpServer.80")
 def test_a_connection_that_breaks_amid_a_request_changes_nothing(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():

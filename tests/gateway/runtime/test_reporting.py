@@ -38,6 +38,7 @@ async def counts(talk: Any) -> dict[str, int]:
     return status.deliveries["supplier"].model_dump()
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpClient.50")
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 409])
 def test_what_counts_as_taken(tell: Tell, status: int) -> None:
     async def story(world: Any) -> None:
@@ -54,6 +55,7 @@ def test_what_counts_as_taken(tell: Tell, status: int) -> None:
     tell(story)
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpClient.50")
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422])
 def test_what_is_refused_is_kept_told_and_sent_when_the_profile_changes(tell: Tell, status: int) -> None:
     async def story(world: Any) -> None:
@@ -75,6 +77,7 @@ def test_what_is_refused_is_kept_told_and_sent_when_the_profile_changes(tell: Te
     tell(story)
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpClient.50")
 @pytest.mark.parametrize("status", [408, 500, 502, 503])
 def test_trouble_is_tried_again_with_the_same_octets(tell: Tell, status: int) -> None:
     async def story(world: Any) -> None:
@@ -118,6 +121,7 @@ def test_a_late_answer_is_none_and_the_delivery_is_sent_again(tell: Tell) -> Non
     tell(story)
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpClient.80")
 def test_a_participant_who_hangs_up_amid_the_answer_gets_it_again(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async def break_off(number: int) -> int:
@@ -325,6 +329,7 @@ def test_what_is_waiting_after_failures_goes_on_demand(tell: Tell) -> None:
     tell(story, times={"report_retry_seconds": 3600, "answer_seconds": 1})
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpClient.60", "REQ.Webservice.HttpClient.70")
 @pytest.mark.parametrize(
     "protection",
     [{"suite": "gcm"}, {"suite": "cbc-cmac"}, {"compress": True}, {"suite": "cbc-cmac", "kdf_info": "none"}],

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from smpki.gateway import api
 from smpki.gateway.api_types import to_pem
 from smpki.gateway.media_type import JSON
@@ -22,6 +24,7 @@ def meter_profile(**changes: Any) -> api.MeterProfile:
     return api.MeterProfile(**{**values, **changes})
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpServer.20")
 def test_the_folders_list_what_there_is(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():
@@ -44,6 +47,12 @@ def test_the_folders_list_what_there_is(tell: Tell) -> None:
     tell(story)
 
 
+@pytest.mark.requirement(
+    "REQ.Webservice.HttpServer.110",
+    "REQ.Webservice.HttpServer.120",
+    "REQ.Webservice.HttpServer.130",
+    "REQ.Webservice.HttpServer.140",
+)
 def test_profiles_are_made_read_changed_and_removed(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():
@@ -117,6 +126,7 @@ def test_contradictions_are_refused_and_change_nothing(tell: Tell) -> None:
     tell(story)
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpServer.62")
 def test_bodies_that_are_none_are_422(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():
@@ -139,6 +149,7 @@ def test_bodies_that_are_none_are_422(tell: Tell) -> None:
     tell(story)
 
 
+@pytest.mark.requirement("REQ.Webservice.HttpServer.210")
 def test_logs_are_exported_by_time_type_level_and_number(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():

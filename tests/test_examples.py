@@ -26,3 +26,9 @@ def test_from_the_factory_to_a_delivered_reading(tmp_path: Path) -> None:
     """One story from an empty folder: a gateway is made, adopted, personalised; it delivers, also once it was started
     again and its certificates were renewed; suspended, it is refused."""
     run("gateway", tmp_path)
+
+
+def test_a_market_participant_over_the_web_service(tmp_path: Path) -> None:
+    """One story from an empty folder: registration, a renewal that is answered later, the chain, revocation; what is
+    revoked is refused."""
+    run("market-participant", tmp_path)

@@ -10,6 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,9 +117,8 @@ class PostgresServer:
         self._process.wait(30)
 
 
-@pytest.fixture(scope="session")
-def _postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for this worker alone."""
+@contextmanager
+def _running_postgres() -> Iterator[PostgresServer]:
     # Not under pytest's folders: the server refuses to run as root, and another user cannot get into those.
     with tempfile.TemporaryDirectory(prefix="smpki-postgres-") as name:
         server = PostgresServer(Path(name))
@@ -127,6 +127,35 @@ def _postgres_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def _new_database(server: PostgresServer) -> Iterator[str]:
+    import psycopg
+
+    host, name = str(server.folder), f"test_{uuid.uuid4().hex}"
+
+    def administer(statement: str) -> None:
+        with psycopg.connect(host=host, user="smpki", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+    administer(f"CREATE DATABASE {name}")
+    yield f"postgresql+psycopg://smpki@/{name}?host={host}"
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for this worker alone."""
+    with _running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres_server_to_stop() -> Iterator[PostgresServer]:
+    """Another one, which no other tests use than those that stop it."""
+    with _running_postgres() as server:
+        yield server
 
 
 def _postgres_programs(folder: Path) -> Path:
@@ -148,25 +177,17 @@ def _postgres_programs(folder: Path) -> Path:
 @pytest.fixture
 def postgres_url(_postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty PostgreSQL database for this test alone."""
-    import psycopg
-
-    host, name = str(_postgres_server.folder), f"test_{uuid.uuid4().hex}"
-
-    def administer(statement: str) -> None:
-        with psycopg.connect(host=host, user="smpki", dbname="postgres", autocommit=True) as connection:
-            connection.execute(statement)
-
-    administer(f"CREATE DATABASE {name}")
-    yield f"postgresql+psycopg://smpki@/{name}?host={host}"
-    administer(f"DROP DATABASE {name} WITH (FORCE)")
+    with _new_database(_postgres_server) as url:
+        yield url
 
 
 @pytest.fixture
-def postgres_outage(postgres_url: str, _postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """The server of ``postgres_url``, for a test that stops it; it runs again afterwards."""
-    yield _postgres_server
-    if not _postgres_server.runs:
-        _postgres_server.start()
+def postgres_to_stop(_postgres_server_to_stop: PostgresServer) -> Iterator[tuple[PostgresServer, str]]:
+    """A PostgreSQL server that the test may stop and start, and the URL of an empty database there."""
+    with _new_database(_postgres_server_to_stop) as url:
+        yield _postgres_server_to_stop, url
+        if not _postgres_server_to_stop.runs:
+            _postgres_server_to_stop.start()
 
 
 @pytest.fixture(scope="session")

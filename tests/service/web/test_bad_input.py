@@ -1,24 +1,17 @@
 """What strangers and broken clients send: each gets its answer, nothing is lost, and the service goes on."""
 
 import asyncio
-import threading
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from smpki.ca.store.store import Store
-from smpki.errors import StoreError, TlsError, TokenError
-from smpki.policy.model import CertificateType
+from smpki.errors import TlsError
 from smpki.requests.build import RequestedNames
 from smpki.service.web.application import Limits
-from smpki.service.web.own import own_identity
-from smpki.service.web.server import web_service
 from smpki.soap.faults import PeerFault
 from smpki.soap.messages import GetServiceStatus, Operation, RequestCertificate, ReturnCode
 from smpki.soap.read import read_answer
@@ -204,82 +197,3 @@ def test_a_certificate_that_the_database_does_not_know(world: Any, worlds: Calla
             assert (await service.ask(copy, package)).code is ReturnCode.FAILURE_UNAUTHORIZED_REQUEST
 
     world.run(story())
-
-
-def test_a_token_that_is_gone_and_back(world: Any, issuing_program: Any) -> None:
-    emt = world.register()
-    world.near_the_end()
-    gone = threading.Event()
-
-    def sign(real: Any, *arguments: Any) -> bytes:
-        if gone.is_set():
-            raise TokenError("token.removed", "the token was removed")
-        signed: bytes = real(*arguments)
-        return signed
-
-    keys = issuing_program.WatchedKeys(world.workshop.key_store, sign)
-    package = emt.renewal()
-
-    async def story() -> None:
-        with world.workshop.open(keys=keys) as pki:
-            async with own_service(world, pki) as service:
-                gone.set()
-                assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
-                gone.clear()
-                assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.OK_CERT_AVAILABLE
-
-    world.run(story())
-    assert world.audit()[-2:] == [("issue", "refused"), ("issue", "done")]
-    world.workshop.assert_chain_holds()
-
-
-@asynccontextmanager
-async def own_service(world: Any, pki: Any) -> Any:
-    """A service of a PKI whose keys are watched; its TLS key is read from its file."""
-    with world.workshop.open() as plain:
-        identity = own_identity(plain, "Beispiel.CA", CertificateType.SUB_CA_TLS)
-    async with web_service(pki, world.settings, identity) as server:
-        yield world.service_of(server)
-
-
-def test_a_database_that_is_gone_and_back(world: Any) -> None:
-    emt = world.register()
-    world.near_the_end()
-    package = emt.renewal()
-    database = Path(world.workshop.home.folder / "smpki.db")
-
-    async def story() -> None:
-        async with world.service() as service:
-            files = [database.with_name(f"smpki.db{end}") for end in ("", "-wal", "-shm")]
-            there = [file for file in files if file.exists()]
-            for file in there:
-                file.rename(file.with_suffix(f"{file.suffix}.away"))
-            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
-            assert (await service.ask(emt, STATUS)).code is ReturnCode.FAILURE_OTHER_ERROR
-            for file in there:
-                file.with_suffix(f"{file.suffix}.away").rename(file)
-            codes = [(await service.ask(emt, RequestCertificate(package))).code for _ in range(10)]
-            assert codes[-1] is ReturnCode.OK_CERT_AVAILABLE  # a connection of the pool may fail once more before
-
-    world.run(story())
-    world.workshop.assert_chain_holds()
-
-
-def test_a_full_disk(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    emt = world.register()
-    world.near_the_end()
-    package = emt.renewal()
-    real = Store.record_intents
-
-    def full(*arguments: Any) -> None:
-        raise StoreError("store.full", "the disk of the database is full")
-
-    async def story() -> None:
-        async with world.service() as service:
-            monkeypatch.setattr(Store, "record_intents", full)
-            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.FAILURE_INTERNAL_ERROR
-            monkeypatch.setattr(Store, "record_intents", real)
-            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.OK_CERT_AVAILABLE
-
-    world.run(story())
-    world.workshop.assert_chain_holds()

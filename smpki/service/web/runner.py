@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from smpki.ca.pki import Pki
-from smpki.errors import ServiceError, SmpkiError
+from smpki.errors import ServiceError, SmpkiError, StoreError
 from smpki.events import LogEvent, Personal, why
 from smpki.policy.model import CertificateType
 from smpki.policy.names import DistinguishedName
@@ -94,7 +95,8 @@ class Runner:
             else:
                 await self._send_result(one)
         except asyncio.CancelledError:
-            self._queue.release(one)
+            with suppress(StoreError):  # it is free again when the lease is over
+                self._queue.release(one)
             raise
         return True
 

@@ -10,6 +10,7 @@ import click
 from smpki_cli.common import Output, command, host_and_port, surroundings
 from smpki_cli.config_file import with_config
 from smpki_cli.configured_token import start_provider_of_home
+from smpki_cli.people import People, given_people, serving_people, with_people
 from smpki_cli.serving import Place, monitored, say_ready, shown, until_told, with_log, with_metrics
 from smpki_cli.token_key import given_password
 
@@ -38,6 +39,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Packages waiting, from which on more are answered later, if the sender takes callbacks.",
 )
+@with_people
 @with_metrics
 @click.option("--check", is_flag=True, help="See whether it could serve and issue, and end; with 1 if not.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds.")
@@ -51,6 +53,9 @@ def serve_command(
     crls: Path | None,
     connections: int,
     queue_at: int,
+    portal: str | None,
+    portal_tls: Path | None,
+    portal_url: str | None,
     metrics: Place | None,
     check: bool,
     seconds: float | None,
@@ -58,8 +63,9 @@ def serve_command(
     """Answer market participants, administrators and Sub-CAs as TR-03129-4 says, over mutual TLS, until SIGTERM or
     SIGINT.
 
-    Who has certificates of this PKI in force may connect; the WSDL is at ?wsdl. Several processes may share one
-    PostgreSQL. Prints one line when it is ready; its log goes to the error stream. docs/operation.md has the rest.
+    Who has certificates of this PKI in force may connect; the WSDL is at ?wsdl, and REST below /api/v1. Several
+    processes may share one PostgreSQL. Prints one line when it is ready; its log goes to the error stream.
+    docs/operation.md has the rest.
     """
     from smpki.ca.opening import open_pki
     from smpki.participant.key_places import FileSource
@@ -68,6 +74,9 @@ def serve_command(
     from smpki.service.web.server import Settings, prepare
 
     host, port = host_and_port(listen, 8443, lowest=0)
+    people = given_people(portal, portal_tls, portal_url)
+    if people is not None and ca == "root":
+        raise click.UsageError("--portal is for a Sub-CA: people get nothing from the root")
     settings = Settings(ca, host, port, crls, connections, patience=Patience(waiting=queue_at))
     identity = read_identity(tls_folder, FileSource(partial(given_password, None))) if tls_folder else None
     with open_pki(home, surroundings(), "serve") as pki:
@@ -76,17 +85,20 @@ def serve_command(
             service.check()
             output.show({"ca": service.authority, "listen": listen}, f"{service.authority} could serve at {listen}")
         else:
-            asyncio.run(_serve(output, service, metrics, seconds))
+            asyncio.run(_serve(output, service, people, metrics, seconds))
 
 
-async def _serve(output: Output, service: "WebService", place: Place | None, seconds: float | None) -> None:
+async def _serve(
+    output: Output, service: "WebService", people: People | None, place: Place | None, seconds: float | None
+) -> None:
     from smpki.service.operation.metrics import new_registry
     from smpki.service.web.metrics import WebMetrics
 
     registry, settings = new_registry(), service.settings
     async with (
         service.running(WebMetrics(registry)) as server,
+        serving_people(people, service) as portal,
         monitored(place, registry, service.check, [service.figures]) as monitoring,
     ):
-        say_ready(output, {"address": shown(settings.host, server.port), "ca": settings.ca, **monitoring})
+        say_ready(output, {"address": shown(settings.host, server.port), "ca": settings.ca, **portal, **monitoring})
         await until_told(seconds)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from smpki.errors import SmpkiError, TlsError
+from smpki.errors import GatewayError, SmpkiError, StoreError, TlsError, TokenError
 from smpki.gateway.administration import Administration
 from smpki.gateway.api import Administrator
 from smpki.gateway.api_types import split_address
@@ -127,12 +127,23 @@ class Management:
     async def _answer(self, call: "_Call", scope: Scope, receive: Receive, send: Send) -> None:
         call.was_heard = True
         if call.is_trial:
-            self._confirm(call)
-            call.is_trial = False
+            call.is_trial = not self._is_confirmed(call)
         await self._application(scope, receive, send)
 
+    def _is_confirmed(self, call: "_Call") -> bool:
+        """The administrator has asked something over a connection of the trial; which is over with that.
+
+        :returns: whether that was noted; otherwise the next request is another try
+        """
+        try:
+            self._confirm(call)
+        except (StoreError, TokenError) as error:
+            self._journal.trouble("trial", error, "what was tried can't count yet", "E")
+            return False
+        self._journal.fine("trial", "trial.over", "what was tried counts now")
+        return True
+
     def _confirm(self, call: "_Call") -> None:
-        """The administrator has asked something over a connection of the trial."""
         if call.slot.is_next:
             self._confirm_keys()
         if call.administrator == self._administration.candidate:
@@ -147,7 +158,7 @@ class Management:
         try:
             if self._keys.confirm():
                 self._journal.write(Happening("wan_keys.current", "the new WAN keys are current"))
-        except SmpkiError as error:
+        except GatewayError as error:
             text = f"the new WAN keys are given up: {error.message}"
             self._journal.write(Happening(error.code, text, "E", "failure"))
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from cryptography import x509
 
+from smpki.errors import TokenError
 from smpki.gateway import api
 from smpki.gateway.api_types import to_pem
 from smpki.gateway.slots import Slot
+from smpki.gateway.wan_keys import WanKeys
 from smpki.tls.peers import exact_match
 
 Tell = Callable[..., None]
@@ -42,6 +44,32 @@ def test_new_keys_from_the_package_to_the_end_of_the_former_ones(tell: Tell, cer
             assert (await talk.status()).wan_keys == "settled"
             await over(talk)
             await world.until(lambda: "wan_keys.current" in world.administrator.events())
+
+    tell(story)
+
+
+def test_a_token_that_fails_when_new_keys_are_to_count_is_asked_again(
+    tell: Tell, certificate_for: Make, monkeypatch: Any
+) -> None:
+    confirm, troubles = WanKeys.confirm, [TokenError("token.gone", "it was pulled out")]
+
+    def confirm_or_fail(keys: WanKeys) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return confirm(keys)
+
+    async def story(world: Any) -> None:
+        monkeypatch.setattr(WanKeys, "confirm", confirm_or_fail)
+        async with world.running():
+            talk = await world.administrator.call()
+            await world.renew(talk, certificate_for)
+            assert await talk.post(api.ACTIVATE_WAN_KEYS) == 204
+            await talk.closed()
+            talk = await world.administrator.call()
+            assert [(await talk.status()).wan_keys for _ in range(2)] == ["trial", "confirmed"]
+            await over(talk)
+        events = [event for event in world.events() if event.startswith(("token.", "wan_keys.current", "trial."))]
+        assert events == ["token.gone", "wan_keys.current", "trial.over"]
 
     tell(story)
 

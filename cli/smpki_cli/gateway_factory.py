@@ -128,11 +128,11 @@ def provision_command(
         signer = read_manufacturer(maker, private)
         office = Office(folder, signer, administrator, (*read_chain(maker), *read_chain(receiver)), clock)
         commission = commission_for(signer.certificate, administrator, place, WakeUpConfiguration(listen=wake_up))
-        issuer.chain()  # a Sub-CA that can't issue says so before anything is made
         workbench = partial(_workbench, folder, commission)
-        size = min(workers or os.cpu_count() or 1, len(devices))
-        with folder.used_by({"manufacturer": office.name, "issuer": sub_ca}), Crew(workbench, "worker", size) as crew:
-            counts = _show(output, make_gateways(devices, office, issuer, crew), len(devices), out)
+        with Crew(workbench, "worker", min(workers or os.cpu_count() or 1, len(devices))) as crew:
+            issuer.chain()  # a Sub-CA that can't issue says so before anything is made
+            with folder.used_by({"manufacturer": office.name, "issuer": sub_ca}):
+                counts = _show(output, make_gateways(devices, office, issuer, crew), len(devices), out)
     if counts["failed"]:
         ctx.exit(1)
 

@@ -72,6 +72,8 @@ def serve_command(home: "Home", output: Output, config: Path, metrics: Place | N
         at_work(configuration.database),
         closing(authority) if authority else nullcontext(),
     ):
+        if authority:
+            authority.start()
         keys = FileOrTokenSource(token, partial(given_password, configuration.password_file))
         own = load_own(configuration.own, keys)
         server = AdministratorServer(configuration, own, store, authority, pace)

@@ -20,7 +20,7 @@ _SECONDS_TO_END = 30
 
 
 class ChildProcess(Generic[S]):
-    """A process with a service in it; it starts with the first call. A context manager.
+    """A process with a service in it; it starts with the first call, or before. A context manager.
 
     SoftHSM knows one folder of tokens in a process, so who works with several needs a process for each.
 
@@ -33,6 +33,11 @@ class ChildProcess(Generic[S]):
         self._name = name
         self._pipe: Connection | None = None
         self._process: Any = None
+        self._is_open = False
+
+    def start(self) -> None:
+        """Let the process start now, without waiting for it; whether its service opens is told by the first call."""
+        self._started()
 
     def call(self, act: Callable[[S, *A], R], *arguments: *A) -> R:
         """Let the process do something; one call at a time. After its death the next call starts another process.
@@ -42,7 +47,7 @@ class ChildProcess(Generic[S]):
         :raises SmpkiError: ``process.died``, and what the service and the function raise
         """
         try:
-            pipe = self._pipe or self._open()
+            pipe = self._open()
             pipe.send((act, arguments))
             return self._answer(pipe)  # type: ignore[no-any-return]
         except (EOFError, OSError):
@@ -56,7 +61,7 @@ class ChildProcess(Generic[S]):
             self._pipe.close()
             self._process.join(_SECONDS_TO_END)
             self._process.kill()
-            self._pipe = None
+            self._pipe, self._is_open = None, False
 
     def __enter__(self) -> Self:
         return self
@@ -67,18 +72,26 @@ class ChildProcess(Generic[S]):
         self.close()
 
     def _open(self) -> Connection:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self._open_service, theirs), name=self._name, daemon=True)
-        self._process.start()
-        theirs.close()
-        self._pipe = ours
-        try:
-            self._answer(ours)
-        except SmpkiError:
-            self.close()
-            raise
-        return ours
+        pipe = self._started()
+        if not self._is_open:
+            try:
+                self._answer(pipe)
+            except SmpkiError:
+                self.close()
+                raise
+            self._is_open = True
+        return pipe
+
+    def _started(self) -> Connection:
+        if self._pipe is None:
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            arguments = self._open_service, theirs
+            self._process = context.Process(target=_serve, args=arguments, name=self._name, daemon=True)
+            self._process.start()
+            theirs.close()
+            self._pipe = ours
+        return self._pipe
 
     @staticmethod
     def _answer(pipe: Connection) -> Any:
@@ -91,7 +104,7 @@ class ChildProcess(Generic[S]):
 def _serve(open_service: Callable[[], AbstractContextManager[S]], pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal all get it; the parent says when it is over
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, ConnectionError):
         try:
             with open_service() as service:
                 pipe.send((None, None))

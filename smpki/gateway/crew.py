@@ -17,7 +17,7 @@ R = TypeVar("R")
 class Crew(Generic[S]):
     """See :class:`smpki.gateway.child_process.ChildProcess`. A context manager.
 
-    :param size: processes; they start as they are needed
+    :param size: processes; they start when the block begins, or as they are needed
     """
 
     def __init__(self, open_service: Callable[[], AbstractContextManager[S]], name: str, size: int) -> None:
@@ -39,6 +39,8 @@ class Crew(Generic[S]):
             child.close()
 
     def __enter__(self) -> Self:
+        for child in self._all:
+            child.start()
         return self
 
     def __exit__(

@@ -43,7 +43,7 @@ class LocalSubCa:
 
 
 class SubCaProcess:
-    """A Sub-CA in a process of its own, so that its token is in nobody's way. A context manager.
+    """A Sub-CA in a process of its own, so that its token is in nobody's way. A context manager, which starts it.
 
     See :class:`smpki.gateway.provisioning.Issuer`.
 
@@ -73,6 +73,7 @@ class SubCaProcess:
         self._child.close()
 
     def __enter__(self) -> Self:
+        self._child.start()
         return self
 
     def __exit__(

@@ -56,6 +56,10 @@ class LocalAuthority:
         self._child = ChildProcess(partial(_given, open_pki), f"PKI of {sub_ca}")
         self._turn = asyncio.Lock()
 
+    def start(self) -> None:
+        """Let the process start now, so that the first call need not wait for it."""
+        self._child.start()
+
     async def issue(self, package: bytes) -> Triple:
         """See :meth:`Authority.issue`.
 
@@ -111,4 +115,6 @@ def loaded(granted: _Granted) -> Triple:
 
 @contextmanager
 def _given(open_pki: OpenPki) -> Iterator[OpenPki]:
+    import smpki.ca.opening  # noqa: F401 - takes a while, which no call has to wait for
+
     yield open_pki

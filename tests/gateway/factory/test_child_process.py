@@ -124,3 +124,10 @@ def test_a_crew_that_ends_leaves_what_it_has_not_begun() -> None:
             time.sleep(0.01)
     assert first.result() is None
     assert all(future.cancelled() for future in rest)
+
+
+def test_one_that_was_started_and_not_asked_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    with child(os.getpid) as one:
+        one.start()
+        one.start()
+    assert capfd.readouterr() == ("", "")

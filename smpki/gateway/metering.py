@@ -29,6 +29,7 @@ _FOLLOW = timedelta(seconds=1)
 _LONGEST_WAIT = 60.0  # seconds between two looks for gaps and at the store
 _REFUSALS_AN_HOUR = 4  # that are logged, of one line and kind
 _CONFLICTS_LOGGED = 10  # of one telegram
+_STRANGERS_LOGGED = 100  # meters and registers that no profile wants, until the profiles change
 
 
 class Metering:
@@ -130,9 +131,9 @@ class Metering:
                 yield taken
 
     def _note_unfit(self, reading: Reading, rule: str) -> None:
-        """A meter or register that no profile knows is said once; its readings are not stored."""
+        """A meter or register that no profile knows is said once, if there are not too many of them."""
         what = (reading.meter,) if rule == "meter" else (reading.meter, reading.obis)
-        if (rule, *what) not in self._unfit:
+        if (rule, *what) not in self._unfit and len(self._unfit) < _STRANGERS_LOGGED:
             self._unfit.add((rule, *what))
             text = f"readings of {' '.join(map(str, what))} are not stored: no profile wants this {rule}"
             self._journal.write(Happening(f"meter.unwanted.{rule}", text, "W", "failure"))

@@ -19,6 +19,9 @@ SERVER_ID_PREFIXES = (b"\x09", b"\x0a")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_MOST_METERS = 1_000
+"""Whose time of sending is remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
@@ -149,6 +152,8 @@ class SmlSource:
     def _went_back(self, meter: DeviceId, sent: SmlTime | None) -> bool:
         before = self._sent.get(meter)
         if sent is not None:
+            if len(self._sent) > _MOST_METERS:  # somebody makes them up
+                self._sent.clear()
             self._sent[meter] = sent
         return bool(sent and before and sent.absolute == before.absolute and sent.seconds < before.seconds)
 

@@ -48,6 +48,20 @@ def test_meters_and_registers_that_no_profile_wants_are_said_once(tell: Tell) ->
     tell(story)
 
 
+def test_strangers_do_not_fill_the_log(tell: Tell) -> None:
+    async def story(world: Any) -> None:
+        async with world.running():
+            talk = await begin(world)
+            for number in range(150):
+                world.measure(1, meter=DeviceId.parse(f"1ABC00{number:08}"))
+            await world.at_mark(100)
+            talk.end()
+        assert world.events().count("meter.unwanted.meter") == 100
+        assert stored(world) == [100]
+
+    tell(story)
+
+
 def test_broken_telegrams_leave_entries_but_not_too_many(tell: Tell) -> None:
     async def story(world: Any) -> None:
         async with world.running():

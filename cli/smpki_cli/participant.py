@@ -97,7 +97,7 @@ def _look(places: tuple[Path, ...], prepare: Path | None, policy: "Policy") -> "
 async def _renew(prepared: "list[Prepared]", caller: Caller, pending: Path | None) -> "list[Renewed]":
     from smpki.participant.renewing import send_renewals
 
-    return [one async for one in send_renewals(prepared, caller.connect, pending_folder(pending))]
+    return [one async for one in send_renewals(prepared, caller.access, pending_folder(pending))]
 
 
 def _show(output: Output, watched: "tuple[Watched, ...]", prepared: "list[Prepared]", renewed: "list[Renewed]") -> None:

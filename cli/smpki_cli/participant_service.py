@@ -1,7 +1,6 @@
 """``smpki participant chain``, ``status``, ``receive`` and ``pending``: a participant and its CA's web service."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,9 @@ from smpki_cli.serving import log_to_stderr, say_ready, until_told
 from smpki_cli.web_service import Caller, start_provider, with_web_service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from cryptography import x509
 
     from smpki.ca.home import Home
-    from smpki.participant.web_service import WebService
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -45,8 +41,9 @@ def chain_command(home: "Home", output: Output, keys: Keys, caller: Caller, issu
     wanted = issuer or str(DistinguishedName.from_x509(own.issuer))
 
     async def asked() -> "tuple[x509.Certificate, ...]":
-        async with caller.connect() as (service, ca):
-            return check_chain(await service.certificate_chain(wanted), wanted, ca)
+        access = caller.access()
+        async with access.open() as service:
+            return check_chain(await service.certificate_chain(wanted), wanted, access.ca)
 
     chain = asyncio.run(asked())
     write_whole(out, b"".join(one.public_bytes(Encoding.PEM) for one in chain))
@@ -61,7 +58,7 @@ def status_command(home: "Home", output: Output, keys: Keys, caller: Caller) -> 
     """Ask whether the web service and the CA behind it work; ends with 1 if not."""
 
     async def asked() -> None:
-        async with caller.connect() as (service, _):
+        async with caller.access().open() as service:
             await service.check_status()
 
     asyncio.run(asked())
@@ -91,12 +88,7 @@ def receive_command(
     own = caller.own()
     ca = caller.ca(own)
 
-    @asynccontextmanager
-    async def connect(url: str) -> "AsyncIterator[WebService]":
-        async with caller.connect(url=url) as (service, _):
-            yield service
-
-    receiver = Receiver(PendingFolder(pending), pending / "news", ca, connect)
+    receiver = Receiver(PendingFolder(pending), pending / "news", ca, lambda url: caller.access(url=url))
 
     async def serve() -> None:
         async with receiving(receiver, ca, caller.identity(own), ReceiverSettings(host, port)) as server:

@@ -162,9 +162,9 @@ def _send(
     from smpki.requests.read import MAX_SIZE
 
     async def sent() -> str:
-        async with caller.connect(own) as (service, ca):
-            content = read_file(package, MAX_SIZE + 1)
-            return await send_package(service, content, out, ca, pending_folder(pending))
+        content, access = read_file(package, MAX_SIZE + 1), caller.access(own)
+        async with access.open() as service:
+            return await send_package(service, content, out, access.ca, pending_folder(pending))
 
     state = asyncio.run(sent())
     files = [*made, *map(str, triple_in(out))]

@@ -3,8 +3,7 @@
 import asyncio
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from smpki_cli.token_key import given_password, pin_of
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
+    from smpki.participant.access import Access
     from smpki.participant.own_ca import OwnCa
     from smpki.participant.pending import PendingFolder
     from smpki.participant.web_service import WebService
@@ -63,23 +63,17 @@ class Caller:
         now = clock_for(read_file_certificates(folder / "tls.pem")[0], policy_of(self.home, None))
         return read_own_ca(folder, now, trust=self.trust, crls=self.crls, servers=self.servers)
 
-    @asynccontextmanager
-    async def connect(
-        self, folder: Path | None = None, url: str | None = None
-    ) -> "AsyncIterator[tuple[WebService, OwnCa]]":
-        """The web service.
+    def access(self, folder: Path | None = None, url: str | None = None) -> "Access":
+        """How the web service is reached.
 
         :param folder: whose triple is shown where ``--as`` names none
-        :param url: where ``--send`` names none
+        :param url: where the command has no option for it
         """
-        from smpki.participant.web_service import Patience, web_service
+        from smpki.participant.access import Access
+        from smpki.participant.web_service import Patience
 
         own = self.own(folder)
-        ca = self.ca(own)
-        async with web_service(
-            self.url or url or "", ca.client(self.identity(own)), Patience(self.seconds, self.tries)
-        ) as service:
-            yield service, ca
+        return Access(self.url or url or "", self.identity(own), self.ca(own), Patience(self.seconds, self.tries))
 
     def own(self, folder: Path | None = None) -> Path:
         """The folder of the triple that is shown."""
@@ -183,7 +177,7 @@ def show_brought(
     """
 
     async def sent() -> None:
-        async with caller.connect(signer) as (service, _):
+        async with caller.access(signer).open() as service:
             await bring(service)
 
     if caller.url is not None:

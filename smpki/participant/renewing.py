@@ -1,19 +1,14 @@
 """Renew triples by themselves: send the renewals that are prepared, and keep the triples that come."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from smpki.errors import SmpkiError
-from smpki.participant.own_ca import OwnCa
+from smpki.participant.access import Access
 from smpki.participant.pending import PendingFolder
 from smpki.participant.preparing import Prepared
 from smpki.participant.sending import Sent, has_triple, send_package
-from smpki.participant.web_service import WebService
-
-Connect = Callable[[Path], AbstractAsyncContextManager[tuple[WebService, OwnCa]]]
-"""Opens the CA's web service, for whoever has the triple of a folder."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,14 @@ class Renewed:
 
 
 async def send_renewals(
-    prepared: Sequence[Prepared], connect: Connect, pending: PendingFolder | None
+    prepared: Sequence[Prepared], access: Callable[[Path], Access], pending: PendingFolder | None
 ) -> AsyncIterator[Renewed]:
     """Send renewals, one after another; what fails keeps none of the others, and is sent again the next time.
 
     The package that is sent is the one in the folder, whoever prepared it: so a crash at any moment leads to the same
     package, the same message, and the same certificates. What could not be prepared, or has its triple, is passed over.
 
+    :param access: to the CA of whoever has the triple of a folder
     :param pending: lets the CA answer later
     """
     for one in prepared:
@@ -50,8 +46,9 @@ async def send_renewals(
         if one.error is not None or has_triple(folder):
             continue
         try:
-            async with connect(one.previous) as (service, ca):
-                sent = await send_package(service, one.package.read_bytes(), folder, ca, pending)
+            to = access(one.previous)
+            async with to.open() as service:
+                sent = await send_package(service, one.package.read_bytes(), folder, to.ca, pending)
         except SmpkiError as error:
             yield Renewed(one.subject, folder, error=error)
         else:

@@ -6,19 +6,19 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
 
 from smpki.errors import ServiceError
+from smpki.participant.access import Access
 from smpki.participant.granted import Granted, check_granted
 from smpki.participant.own_ca import OwnCa
 from smpki.participant.packages import write_whole
 from smpki.participant.pending import PendingFolder, PendingRequest, result_digest
 from smpki.participant.sending import store_triple
-from smpki.participant.web_service import WebService
 from smpki.service.web.application import Limits, SoapApplication
 from smpki.soap.messages import (
     OFFERED_BY_END_USER,
@@ -34,9 +34,6 @@ from smpki.tls.transport import Server, Timing, serve
 
 _TAKEN = Answer(ReturnCode.OK_RECEIVED_CORRECTLY)
 
-Connect = Callable[[str], AbstractAsyncContextManager[WebService]]
-"""Opens the web service at a URL."""
-
 log = logging.getLogger("smpki.service")
 
 
@@ -48,14 +45,14 @@ class Receiver:
 
     :param pending: what was asked
     :param news: folder for what nobody asked for: messages for people, certificates without a messageID
-    :param connect: where the CA's chain is asked for when it has changed its key
+    :param access: to the CA at a URL, which is asked for its chain when it has changed its key
     """
 
-    def __init__(self, pending: PendingFolder, news: Path, ca: OwnCa, connect: Connect) -> None:
+    def __init__(self, pending: PendingFolder, news: Path, ca: OwnCa, access: Callable[[str], Access]) -> None:
         self._pending = pending
         self._news = news
         self._ca = ca
-        self._connect = connect
+        self._access = access
         self._turn = asyncio.Lock()
 
     async def answer(self, request: Request, sender: x509.Certificate) -> Answer:
@@ -98,7 +95,7 @@ class Receiver:
 
     async def _checked(self, request: PendingRequest, certificates: Sequence[bytes]) -> Granted:
         async def find_chain(issuer: str) -> Sequence[bytes]:
-            async with self._connect(request.url) as service:
+            async with self._access(request.url).open() as service:
                 return await service.certificate_chain(issuer)
 
         return await check_granted(certificates, request.package, self._ca, find_chain)

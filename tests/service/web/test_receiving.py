@@ -11,10 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from smpki.errors import ServiceError, TlsError
+from smpki.participant.access import Access
 from smpki.participant.own_ca import OwnCa, material_of
 from smpki.participant.pending import PendingFolder
 from smpki.participant.sending import Sent, has_triple, send_package
-from smpki.participant.web_service import Patience, WebService, web_service
+from smpki.participant.web_service import Patience
 from smpki.policy.model import CertificateType
 from smpki.policy.names import DistinguishedName
 from smpki.service.receiving import Receiver, ReceiverSettings, receiving
@@ -49,14 +50,12 @@ class Office:
         name = DistinguishedName.from_x509(who.chain[-1].subject)
         self.ca = OwnCa(name, lambda: material, Revocation.IF_KNOWN, lambda: world.workshop.now)
 
-    @asynccontextmanager
-    async def connect(self, url: str) -> AsyncIterator[WebService]:
-        async with web_service(url, self.ca.client(self.who.identity), Patience(tries=1)) as service:
-            yield service
+    def access(self, url: str) -> Access:
+        return Access(url, self.who.identity, self.ca, Patience(tries=1))
 
     @asynccontextmanager
     async def open(self, port: int = 0) -> AsyncIterator[Any]:
-        receiver = Receiver(self.pending, self.news, self.ca, self.connect)
+        receiver = Receiver(self.pending, self.news, self.ca, self.access)
         settings = ReceiverSettings("127.0.0.1", port, end=2)
         async with receiving(receiver, self.ca, self.who.identity, settings) as server:
             yield self.world.service_of(server)
@@ -104,7 +103,7 @@ def test_a_result_comes_later_and_is_kept(world: Any, changed_policy: Any, tmp_p
 
     async def story() -> None:
         async with world.service() as service, office.open(unused_port):
-            async with office.connect(f"https://127.0.0.1:{service.server.port}/") as ca:
+            async with office.access(f"https://127.0.0.1:{service.server.port}/").open() as ca:
                 for _ in range(2):  # a crash in between would do the same
                     assert await send_package(ca, package, office.triple, office.ca, office.pending) is Sent.PENDING
             (waiting,) = office.pending.all()
@@ -113,7 +112,7 @@ def test_a_result_comes_later_and_is_kept(world: Any, changed_policy: Any, tmp_p
             while (one := await asyncio.to_thread(first, world)).state is not State.DELIVERED:
                 await asyncio.sleep(0.02)
             assert one.remark == Code.OK_RECEIVED_CORRECTLY
-            async with office.connect(f"https://127.0.0.1:{service.server.port}/") as ca:
+            async with office.access(f"https://127.0.0.1:{service.server.port}/").open() as ca:
                 assert await send_package(ca, package, office.triple, office.ca, office.pending) is Sent.STORED
 
     world.run(story())

@@ -104,6 +104,7 @@ class Trials:
 
     :param endpoint: makes a server's endpoint with a check of the peer
     :param check: who may connect to the service itself
+    :ivar host: the address where it listens
     :param ports: where to listen, such as those that a firewall lets through; ``(0,)``: free ones
     :param span: how long a trial lasts
     :param most: trials at a time
@@ -124,7 +125,7 @@ class Trials:
         self._endpoint = endpoint
         self._check = check
         self._clock = clock
-        self._host = host
+        self.host = host
         self._ports = ports
         self._span = span
         self._most = most
@@ -144,7 +145,7 @@ class Trials:
         loop = asyncio.get_running_loop()
         for port in self._ports:
             try:
-                trial._server = await loop.create_server(lambda: self._connection(trial), self._host, port)
+                trial._server = await loop.create_server(lambda: self._connection(trial), self.host, port)
             except OSError:
                 continue
             loop.call_later(self._span.total_seconds(), trial.end)

@@ -1,0 +1,141 @@
+"""The portal as an ASGI application: its routes, and what becomes of each request."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from smpki.errors import ServiceError, SmpkiError
+from smpki.service.accounts.actor import Actor
+from smpki.service.portal.pages import refused
+from smpki.service.portal.site import Site
+from smpki.service.portal.visit import SESSION, Visit, read_form
+
+log = logging.getLogger("smpki.service")
+
+Handler = Callable[[Visit], Response]
+"""Answers a visit; runs in a thread, so it may take its time. A ``SmpkiError`` becomes a page that says why."""
+
+_STATUS = {
+    "service.portal.login": 401,
+    "service.portal.role": 403,
+    "service.desk.forbidden": 403,
+    "service.desk.decided": 409,
+    "service.portal.form": 403,
+    "service.portal.file": 413,
+    "service.account.throttled": 429,
+    "service.desk.unknown": 404,
+    "service.account.unknown": 404,
+    "service.portal.unknown": 404,
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One place of the portal.
+
+    :param show: answers GET
+    :param act: answers POST, once the form is known to be from our own page
+    """
+
+    path: str
+    show: Handler | None = None
+    act: Handler | None = None
+
+
+def portal(site: Site, pages: Sequence[Page]) -> Starlette:
+    """Put the portal together."""
+    routes: list[Route | Mount] = [Route(one.path, _endpoint(site, one), methods=_methods(one)) for one in pages]
+    static = StaticFiles(packages=[("smpki.service.portal", "static")])
+    routes.append(Mount("/static", static))
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return await run_in_threadpool(_failed, site, request, _HTTP_ERRORS.get(status, _HTTP_ERRORS[500]), status)
+
+    async def mistake(request: Request, error: Exception) -> Response:
+        log.error("portal: %s", request.url.path, exc_info=error)
+        return await run_in_threadpool(_failed, site, request, _HTTP_ERRORS[500], 500)
+
+    return Starlette(routes=routes, exception_handlers={HTTPException: http_error, Exception: mistake})
+
+
+def status_of(error: SmpkiError) -> int:
+    """The HTTP status that says what a refusal is about."""
+    if error.code in _STATUS:
+        return _STATUS[error.code]
+    if error.code.startswith(("store.", "token.", "audit.")):
+        return 503
+    return 422
+
+
+def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
+    async def answer(request: Request) -> Response:
+        fields: dict[str, str] = {}
+        files: dict[str, bytes] = {}
+        error = None
+        if request.method == "POST":
+            try:
+                fields, files = await read_form(request)
+            except ServiceError as refusal:
+                error = refusal
+        return await run_in_threadpool(_answer, site, page, request, fields, files, error)
+
+    return answer
+
+
+def _answer(
+    site: Site,
+    page: Page,
+    request: Request,
+    fields: dict[str, str],
+    files: dict[str, bytes],
+    error: SmpkiError | None,
+) -> Response:
+    visit = Visit(site, request, None, fields, files)
+    try:
+        visit.actor = _actor(site, request)
+        if error is not None:
+            raise error
+        if request.method == "POST":
+            visit.check_form()
+        handler = page.act if request.method == "POST" else page.show
+        if handler is None:
+            raise ServiceError("service.portal.unknown", "there is nothing here", hint="see the menu")
+        response = handler(visit)
+    except SmpkiError as refusal:
+        status = status_of(refusal)
+        if refusal.code == "service.portal.login" and request.method != "POST":
+            return visit.finish(visit.go(f"/login?to={request.url.path}"))
+        response = refused(visit, refusal, status)
+    return visit.finish(response)
+
+
+def _actor(site: Site, request: Request) -> Actor | None:
+    secret = request.cookies.get(SESSION)
+    return site.desk.accounts.session(secret) if secret else None
+
+
+def _methods(page: Page) -> list[str]:
+    return [method for method, handler in (("GET", page.show), ("POST", page.act)) if handler]
+
+
+def _failed(site: Site, request: Request, error: ServiceError, status: int) -> Response:
+    visit = Visit(site, request, None)
+    return visit.finish(refused(visit, error, status))
+
+
+_HTTP_ERRORS = {
+    400: ServiceError("service.portal.request", "the request could not be read", hint="open the page again"),
+    404: ServiceError("service.portal.unknown", "there is nothing here", hint="see the menu"),
+    405: ServiceError("service.portal.method", "this can't be done here", hint="see the menu"),
+    413: ServiceError("service.portal.file", "this is too large", hint="choose a smaller file"),
+    500: ServiceError("service.portal.mistake", "something went wrong here", hint="try again, or tell the operator"),
+}

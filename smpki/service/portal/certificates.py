@@ -1,0 +1,167 @@
+"""Certificates: one's own, all of them, one in plain words, as files; what ends when; taking them back."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from starlette.responses import Response
+
+from smpki.ca.store.records import ListedCertificate
+from smpki.errors import SmpkiError
+from smpki.policy.model import CertificateType
+from smpki.requests.explain import explain
+from smpki.service.accounts.actor import Actor, Role
+from smpki.service.desk.access import unknown
+from smpki.service.desk.certificates import Standing
+from smpki.service.desk.downloads import Form, download
+from smpki.service.desk.store.applications import ApplicationState
+from smpki.service.desk.store.submissions import SubmissionState
+from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.authorities import attachment
+from smpki.service.portal.hierarchy import SOON, state_of
+from smpki.service.portal.pages import page
+from smpki.service.portal.visit import Visit
+
+AT_ONCE = 50
+"""Rows of a list; the next ones are on a page of their own."""
+
+REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
+_HORIZON = timedelta(days=400)
+_EVERYBODY = Actor(0, "", Role.PARTICIPANT)
+"""Who sees what everybody sees."""
+
+
+def pages() -> tuple[Page, ...]:
+    """The pages of this room."""
+    return (
+        Page("/home", show=_home),
+        Page("/certificates", show=_list),
+        Page("/certificates/{serial}", show=_one),
+        Page("/certificates/{serial}/file", show=_file),
+        Page("/certificates/{serial}/revoke", show=_ask_revoke, act=_revoke),
+        Page("/calendar", show=_calendar),
+    )
+
+
+def _home(visit: Visit) -> Response:
+    actor, now = visit.need(), visit.site.clock()
+    if actor.role is not Role.PARTICIPANT:
+        return page(visit, "overview.html", **_work(visit, actor))
+    found = visit.site.desk.certificates.page(actor, limit=AT_ONCE)
+    triples = [(one, state_of(one, now)) for one in found]
+    return page(visit, "home.html", triples=_by_number(triples), more=len(found) == AT_ONCE, renewable=now + SOON)
+
+
+def _work(visit: Visit, actor: Actor) -> dict[str, object]:
+    """What waits for the operators."""
+    desk = visit.site.desk
+    return {
+        "applications": desk.registrations.page(actor, state=ApplicationState.APPLIED, limit=AT_ONCE),
+        "packages": desk.packages.page(actor, state=SubmissionState.HELD, limit=AT_ONCE),
+        "ending": desk.certificates.ending(actor, visit.site.clock() + SOON, limit=10),
+        "series": desk.crls.series(),
+    }
+
+
+def _by_number(found: Sequence[tuple[Standing, str]]) -> list[tuple[int | None, list[tuple[Standing, str]]]]:
+    """One's certificates triple by triple, the newest first."""
+    ordered = sorted(found, key=lambda one: -(one[0].certificate.dn_serial or 0))
+    return [(number, list(those)) for number, those in groupby(ordered, lambda one: one[0].certificate.dn_serial)]
+
+
+def _list(visit: Visit) -> Response:
+    actor = visit.need(Role.OPERATOR, Role.AUDITOR)
+    kind, name = visit.query.get("kind") or None, visit.query.get("cn") or None
+    chosen = CertificateType(kind) if kind in set(CertificateType) else None
+    found = visit.site.desk.certificates.page(
+        actor, after=visit.query.get("after"), limit=AT_ONCE, kind=chosen, common_name=name
+    )
+    now = visit.site.clock()
+    return page(
+        visit,
+        "certificates.html",
+        rows=[(one.certificate, state_of(one, now)) for one in found],
+        after=found[-1].certificate.serial if len(found) == AT_ONCE else None,
+        kinds=list(CertificateType),
+        kind=kind or "",
+        cn=name or "",
+    )
+
+
+def _one(visit: Visit) -> Response:
+    desk, serial = visit.site.desk, visit.path["serial"]
+    actor = visit.actor or _EVERYBODY
+    one = desk.certificates.get(actor, serial)
+    standing = desk.certificates.standing(actor, serial)
+    (part,) = explain(one.der, desk.pki.policy).parts
+    return page(
+        visit,
+        "certificate.html",
+        one=one,
+        standing=standing,
+        state=state_of(standing, visit.site.clock()),
+        part=part,
+        triple=desk.certificates.triple(actor, serial),
+        chain=desk.certificates.chain(actor, serial),
+        forms=list(Form),
+        may_revoke=visit.actor is not None and _may_revoke(visit.actor, one),
+    )
+
+
+def _may_revoke(actor: Actor, one: ListedCertificate) -> bool:
+    """Whether the page offers it; the desk decides."""
+    return actor.role is Role.OPERATOR or (actor.role is Role.PARTICIPANT and CertificateType(one.kind).is_end_user)
+
+
+def _file(visit: Visit) -> Response:
+    desk, serial = visit.site.desk.certificates, visit.path["serial"]
+    form = visit.query.get("form", "")
+    if form not in set(Form):
+        raise unknown(form[:20])
+    actor = visit.actor or _EVERYBODY
+    one = desk.get(actor, serial)
+    file = download(Form(form), one, desk.triple(actor, serial), desk.chain(actor, serial))
+    return Response(file.content, media_type=file.media_type, headers=attachment(file.name))
+
+
+def _ask_revoke(visit: Visit, error: SmpkiError | None = None) -> Response:
+    actor = visit.need(Role.PARTICIPANT, Role.OPERATOR)
+    certificates, serial = visit.site.desk.certificates, visit.path["serial"]
+    one = certificates.get(actor, serial)
+    is_suspended = (standing := certificates.standing(actor, serial).revocation) is not None and bool(
+        standing.suspended_until
+    )
+    choices = ("remove_from_crl", *REASONS) if is_suspended else (*REASONS, "certificate_hold")
+    triple = certificates.triple(actor, serial)
+    answer = 200 if error is None else status_of(error)
+    return page(visit, "revoke.html", answer, one=one, triple=triple, choices=choices, error=error)
+
+
+def _revoke(visit: Visit) -> Response:
+    actor, serial = visit.need(Role.PARTICIPANT, Role.OPERATOR), visit.path["serial"]
+    try:
+        result = visit.site.desk.certificates.revoke(actor, serial, visit.form.get("reason", ""))
+    except SmpkiError as error:
+        if error.code.startswith("revocation."):
+            return _ask_revoke(visit, error)
+        raise
+    return visit.go(f"/certificates/{serial}?{'waits' if result.waits else 'done'}=1")
+
+
+def _calendar(visit: Visit) -> Response:
+    """What ends in the next thirteen months, month by month."""
+    actor, now = visit.need(), visit.site.clock()
+    after = visit.query.get("after")
+    found = visit.site.desk.certificates.ending(actor, now + _HORIZON, after=after, limit=AT_ONCE)
+    months = [(month, list(those)) for month, those in groupby(found, lambda one: _month(one.not_after))]
+    return page(
+        visit,
+        "calendar.html",
+        months=months,
+        soon=now + SOON,
+        after=found[-1].serial if len(found) == AT_ONCE else None,
+    )
+
+
+def _month(moment: datetime) -> datetime:
+    return datetime(moment.year, moment.month, 1, tzinfo=moment.tzinfo)

@@ -1,0 +1,119 @@
+"""A portal over a PKI, and browsers that visit it."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from starlette.testclient import TestClient
+
+from smpki.service.accounts.accounts import Accounts
+from smpki.service.accounts.actor import Role
+from smpki.service.desk.desk import Desk
+from smpki.service.portal.rooms import whole_portal
+from smpki.service.portal.site import Site
+
+_spec = importlib.util.spec_from_file_location("web_fixtures", Path(__file__).parents[1] / "web" / "conftest.py")
+assert _spec is not None and _spec.loader is not None
+web = sys.modules.get("web_fixtures")
+if web is None:
+    web = sys.modules["web_fixtures"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(web)
+
+_workshop_template, workshops, workshop, packages = web._workshop_template, web.workshops, web.workshop, web.packages
+world = web.world
+
+ORIGIN = "http://testserver"
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Browser:
+    """Somebody's browser; forms carry what the page before put into them."""
+
+    client: TestClient
+    text: str = ""
+    status: int = 0
+    field_values: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str) -> "Browser":
+        return self._took(self.client.get(path))
+
+    def send(self, path: str, files: dict[str, bytes] | None = None, **fields: str) -> "Browser":
+        """Fill in the form of this page and send it."""
+        token = re.search(r'name="csrf" value="([^"]+)"', self.text)
+        assert token is not None, self.text
+        data = {"csrf": token[1], **fields}
+        uploads = {name: ("file", content) for name, content in (files or {}).items()} or None
+        return self._took(self.client.post(path, data=data, files=uploads, headers={"origin": ORIGIN}))
+
+    def _took(self, response: Any) -> "Browser":
+        self.text, self.status, self.response = response.text, response.status_code, response
+        return self
+
+    @property
+    def heading(self) -> str:
+        found = re.search(r"<h1>(.*?)</h1>", self.text, re.DOTALL)
+        assert found is not None, self.text
+        return unescape(found[1])
+
+    @property
+    def path(self) -> str:
+        return str(self.response.url.path)
+
+    def log_in(self, name: str, password: str = PASSWORD) -> "Browser":
+        return self.get("/login").send("/login", name=name, password=password)
+
+
+@dataclass
+class Town:
+    """A PKI with its desk and its portal."""
+
+    world: Any
+    desk: Desk
+    site: Site
+
+    def browser(self, language: str = "en") -> Browser:
+        client = TestClient(whole_portal(self.site), base_url=ORIGIN, headers={"accept-language": language})
+        return Browser(client)
+
+    def account(self, name: str, role: Role, common_name: str | None = None) -> None:
+        accounts = self.desk.accounts
+        accounts.join(accounts.invite(name, role, by="test", common_name=common_name), PASSWORD)
+
+    def operator(self, name: str = "olga") -> Browser:
+        self.account(name, Role.OPERATOR)
+        return self.browser().log_in(name)
+
+    def auditor(self) -> Browser:
+        self.account("anna", Role.AUDITOR)
+        return self.browser().log_in("anna")
+
+    def participant(self, common_name: str = "Firma.EMT.MAK", name: str = "paul") -> Browser:
+        self.account(name, Role.PARTICIPANT, common_name)
+        return self.browser().log_in(name)
+
+
+def town_of(world: Any, pki: Any) -> Town:
+    quick = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
+    desk = Desk(pki, world.CA, Accounts(pki, hasher=quick))
+    return Town(world, desk, Site(desk, ORIGIN))
+
+
+@pytest.fixture
+def town(world: Any) -> Iterator[Town]:
+    with world.workshop.open() as pki:
+        yield town_of(world, pki)
+
+
+@pytest.fixture
+def towns(world: Any) -> Callable[[Any], Town]:
+    """Call it with an open PKI."""
+    return lambda pki: town_of(world, pki)

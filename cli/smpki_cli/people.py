@@ -23,12 +23,14 @@ class People:
 
     :param tls: folder of certificate and key; ``None``: plain
     :param url: as browsers see it; ``None``: what host and port say
+    :param tryout_ports: where TLS clients are tried; 0: any free one
     """
 
     host: str
     port: int
     tls: Path | None = None
     url: str | None = None
+    tryout_ports: tuple[int, ...] = (0,)
 
     def origin(self, port: int) -> str:
         """Where browsers find it.
@@ -42,6 +44,14 @@ def with_people(function: F) -> F:
     """The options of :func:`people`."""
     folder = click.Path(file_okay=False, path_type=Path)
     for option in (
+        click.option(
+            "--tryout-port",
+            "tryout_ports",
+            type=click.IntRange(0, 65535),
+            multiple=True,
+            default=(0,),
+            help="Where participants try their TLS clients, such as a firewall lets through; 0: any free one.",
+        ),
         click.option("--portal-url", metavar="URL", help="As browsers see it, where a proxy stands before it."),
         click.option("--portal-tls", type=folder, help="tls.pem with those above it, tls.key. Default: no TLS."),
         click.option(
@@ -54,7 +64,7 @@ def with_people(function: F) -> F:
     return function
 
 
-def given_people(portal: str | None, tls: Path | None, url: str | None) -> People | None:
+def given_people(portal: str | None, tls: Path | None, url: str | None, tryout_ports: tuple[int, ...]) -> People | None:
     """What the options say; ``None``: people are not served.
 
     :raises click.UsageError: options without ``--portal``
@@ -63,7 +73,7 @@ def given_people(portal: str | None, tls: Path | None, url: str | None) -> Peopl
         if tls or url:
             raise click.UsageError("--portal-tls and --portal-url need --portal")
         return None
-    return People(*host_and_port(portal, 8080, lowest=0), tls, url.rstrip("/") if url else None)
+    return People(*host_and_port(portal, 8080, lowest=0), tls, url.rstrip("/") if url else None, tryout_ports)
 
 
 @asynccontextmanager
@@ -77,7 +87,13 @@ async def serving_people(people: People | None, service: "WebService") -> AsyncI
         return
     from smpki.service.desk.desk import Desk
     from smpki.service.people import Address, people_server
+    from smpki.service.portal.rooms import whole_portal
+    from smpki.service.portal.site import Site
 
-    desk = Desk(service.pki, service.settings.ca)
-    async with people_server(desk, Address(people.host, people.port, people.tls)) as port:
-        yield {"portal": people.origin(port)}
+    desk, trials = Desk(service.pki, service.settings.ca), service.trials(people.tryout_ports)
+    pages = whole_portal(Site(desk, people.url, trials))
+    try:
+        async with people_server(desk, Address(people.host, people.port, people.tls), pages) as port:
+            yield {"portal": people.origin(port)}
+    finally:
+        trials.close()

@@ -56,6 +56,7 @@ def serve_command(
     portal: str | None,
     portal_tls: Path | None,
     portal_url: str | None,
+    tryout_ports: tuple[int, ...],
     metrics: Place | None,
     check: bool,
     seconds: float | None,
@@ -74,7 +75,7 @@ def serve_command(
     from smpki.service.web.server import Settings, prepare
 
     host, port = host_and_port(listen, 8443, lowest=0)
-    people = given_people(portal, portal_tls, portal_url)
+    people = given_people(portal, portal_tls, portal_url, tryout_ports)
     if people is not None and ca == "root":
         raise click.UsageError("--portal is for a Sub-CA: people get nothing from the root")
     settings = Settings(ca, host, port, crls, connections, patience=Patience(waiting=queue_at))

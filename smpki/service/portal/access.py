@@ -82,7 +82,7 @@ def _invite(visit: Visit) -> Response:
         )
     except SmpkiError as error:
         return _list(visit, error)
-    return _list(visit, invitation=f"{visit.site.origin}/join?invitation={invitation}")
+    return _list(visit, invitation=f"{visit.origin}/join?invitation={invitation}")
 
 
 def _block(visit: Visit) -> Response:

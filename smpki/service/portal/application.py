@@ -11,14 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive
 
 from smpki.errors import ServiceError, SmpkiError
 from smpki.service.accounts.actor import Actor
 from smpki.service.portal.pages import refused
 from smpki.service.portal.site import Site
-from smpki.service.portal.visit import SESSION, Visit, read_form
+from smpki.service.portal.visit import LARGEST_FILE, SESSION, Visit, read_form
 
 log = logging.getLogger("smpki.service")
+
+LARGEST_BODY = LARGEST_FILE + 64 * 1024
+"""Octets of a request: a file, and the fields beside it."""
 
 Handler = Callable[[Visit], Response]
 """Answers a visit; runs in a thread, so it may take its time. A ``SmpkiError`` becomes a page that says why."""
@@ -58,7 +62,9 @@ def portal(site: Site, pages: Sequence[Page]) -> Starlette:
 
     async def http_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return await run_in_threadpool(_failed, site, request, _HTTP_ERRORS.get(status, _HTTP_ERRORS[500]), status)
+        response = await run_in_threadpool(_failed, site, request, _HTTP_ERRORS.get(status, _HTTP_ERRORS[500]), status)
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
 
     async def mistake(request: Request, error: Exception) -> Response:
         log.error("portal: %s", request.url.path, exc_info=error)
@@ -78,6 +84,7 @@ def status_of(error: SmpkiError) -> int:
 
 def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
+        request = Request(request.scope, _limited(request.receive))
         fields: dict[str, str] = {}
         files: dict[str, bytes] = {}
         error = None
@@ -89,6 +96,21 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
         return await run_in_threadpool(_answer, site, page, request, fields, files, error)
 
     return answer
+
+
+def _limited(receive: Receive) -> Receive:
+    """Stop a body that is larger than any form of ours, before it fills the disk."""
+    left = LARGEST_BODY
+
+    async def limited() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, headers={"connection": "close"})
+        return message
+
+    return limited
 
 
 def _answer(

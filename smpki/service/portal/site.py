@@ -24,13 +24,13 @@ def from_thread(work: Coroutine[Any, Any, Any]) -> Any:
 class Site:
     """What the pages work on.
 
-    :param origin: where browsers find the portal, such as ``https://portal.example``
+    :param origin: where browsers find the portal, such as ``https://portal.example``; ``None``: where they say they do
     :param trials: where participants try their TLS clients; ``None``: nowhere
     :param run: lets a coroutine run where the server does, from the thread of a handler
     """
 
     desk: Desk
-    origin: str
+    origin: str | None = None
     trials: Trials | None = None
     run: Callable[[Coroutine[Any, Any, Any]], Any] = from_thread
 

@@ -54,6 +54,11 @@ class Visit:
         return made
 
     @property
+    def origin(self) -> str:
+        """Where the browser finds the portal."""
+        return self.site.origin or str(self.request.base_url).rstrip("/")
+
+    @property
     def csrf(self) -> str:
         """The token for a form on the page."""
         return form_token(self.secret)
@@ -85,7 +90,7 @@ class Visit:
 
         :raises ServiceError: ``service.portal.form``
         """
-        if not is_ours(self.secret, self.form.get("csrf", ""), self.request.headers, self.site.origin):
+        if not is_ours(self.secret, self.form.get("csrf", ""), self.request.headers, self.origin):
             message = "the form is not from a page of this portal, or too old"
             raise ServiceError("service.portal.form", message, hint="open the page again, and send the form from there")
 
@@ -95,7 +100,7 @@ class Visit:
 
     def finish(self, response: Response) -> Response:
         """Set the cookies."""
-        secure = self.site.origin.startswith("https:")
+        secure = self.origin.startswith("https:")
         for name, value in self.cookies.items():
             if value is None:
                 response.delete_cookie(name, secure=secure, httponly=True, samesite="lax")

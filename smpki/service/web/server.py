@@ -24,6 +24,7 @@ from smpki.service.desk.desk import Desk
 from smpki.service.operation.deadlines import pki_deadlines
 from smpki.service.operation.metrics import days_left, own_deadline
 from smpki.service.people import beside, rest_by_certificate
+from smpki.service.tryout.tls_trial import Trials
 from smpki.service.web.application import Limits, SoapApplication
 from smpki.service.web.counter import Counter
 from smpki.service.web.granting import Granting, RootGranting, SubCaGranting
@@ -135,6 +136,21 @@ class WebService:
         found = pki_deadlines(pki.store, pki.policy, pki.environment, now)
         yield from days_left([*found, own_deadline(self.identity.certificates[0])], now)
         yield from queue_lengths(pki.store.beside(RequestQueue), self.authority)
+
+    def trials(self, ports: tuple[int, ...] = (0,)) -> Trials:
+        """Ports where participants try their TLS clients, against this server's certificate and check of peers.
+
+        :param ports: where to listen; ``(0,)``: free ones
+        """
+        return Trials(
+            lambda check: Endpoint(
+                WAN_SERVER, self.identity, check, clock=self.clock, trusted_authorities=self.peers.authorities
+            ),
+            self.peers.check(*CLIENTS_OF_SUB_CA),
+            self.pki.clock,
+            host=self.settings.host,
+            ports=ports,
+        )
 
     @asynccontextmanager
     async def running(self, metrics: WebMetrics) -> AsyncIterator[Server]:

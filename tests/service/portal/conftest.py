@@ -101,10 +101,10 @@ class Town:
         return self.browser().log_in(name)
 
 
-def town_of(world: Any, pki: Any) -> Town:
+def town_of(world: Any, pki: Any, trials: Any = None) -> Town:
     quick = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
     desk = Desk(pki, world.CA, Accounts(pki, hasher=quick))
-    return Town(world, desk, Site(desk, ORIGIN))
+    return Town(world, desk, Site(desk, ORIGIN, trials))
 
 
 @pytest.fixture

@@ -106,8 +106,9 @@ class Runner:
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            if one := await taking:
-                self._queue.release(one)
+            with suppress(StoreError):
+                if one := await taking:
+                    self._queue.release(one)
             raise
 
     async def _find_result(self, one: QueuedRequest) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from smpki.ca.home import Home
+    from smpki.participant.key_places import KeySource
     from smpki.service.administrator.adoption import Adopted
-    from smpki.service.administrator.authority import LocalAuthority
-    from smpki.service.administrator.configuration import IssuerConfiguration
+    from smpki.service.administrator.authority import Authority
+    from smpki.service.administrator.configuration import Configuration
     from smpki.service.administrator.server import AdministratorServer, Running
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -64,28 +65,44 @@ def serve_command(home: "Home", output: Output, config: Path, metrics: Place | N
     for name in ("alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     configuration = load_configuration(config)
-    authority = _authority(configuration.issuer) if configuration.issuer else None
     pace = Pace(lambda: datetime.now(UTC), monotonic, asyncio.sleep)
     with (
         open_configured(configuration.token) as token,
         closing(AdministratorStore.create(configuration.database)) as store,
         at_work(configuration.database),
-        closing(authority) if authority else nullcontext(),
     ):
-        if authority:
-            authority.start()
         keys = FileOrTokenSource(token, partial(given_password, configuration.password_file))
-        own = load_own(configuration.own, keys)
-        server = AdministratorServer(configuration, own, store, authority, pace)
-        asyncio.run(_serve(output, server, own.certificates.tls, metrics, seconds))
+        with _authority(configuration, keys, pace.now) as authority:
+            own = load_own(configuration.own, keys)
+            server = AdministratorServer(configuration, own, store, authority, pace)
+            asyncio.run(_serve(output, server, own.certificates.tls, metrics, seconds))
 
 
-def _authority(issuer: "IssuerConfiguration") -> "LocalAuthority":
-    from smpki.ca.home import Home
-    from smpki.ca.worker import open_in_worker
-    from smpki.service.administrator.authority import LocalAuthority
+@contextmanager
+def _authority(
+    configuration: "Configuration", keys: "KeySource", now: Callable[[], datetime]
+) -> "Iterator[Authority | None]":
+    """The CA that is configured: in a process of its own, which starts at once, or by its web service."""
+    issuer = configuration.issuer
+    if issuer is None:
+        yield None
+    elif issuer.home is not None and issuer.sub_ca is not None:
+        from smpki.ca.home import Home
+        from smpki.ca.worker import open_in_worker
+        from smpki.service.administrator.authority import LocalAuthority
 
-    return LocalAuthority(partial(open_in_worker, Home(issuer.home), "gwa"), issuer.sub_ca)
+        with closing(LocalAuthority(partial(open_in_worker, Home(issuer.home), "gwa"), issuer.sub_ca)) as local:
+            local.start()
+            yield local
+    else:
+        from smpki.participant.access import Access
+        from smpki.service.administrator.remote_authority import RemoteAuthority
+        from smpki.service.own_ca import read_own_ca
+        from smpki.service.own_triple import read_identity
+
+        trust = configuration.trust
+        ca = read_own_ca(configuration.own, now, trust=(*trust.anchors, *trust.authorities), crls=trust.crl_folder)
+        yield RemoteAuthority(Access(issuer.url or "", read_identity(configuration.own, keys), ca))
 
 
 async def _serve(

@@ -59,14 +59,24 @@ class TrustConfiguration(Strict):
 
 
 class IssuerConfiguration(Strict):
-    """Who grants packages, and acts on revocation requests and changes of administrator: a PKI on this computer.
+    """Who grants packages, and acts on revocation requests and changes of administrator: the Sub-CA of a PKI on this
+    computer, or a web service (TR-03129-4), which has to be that of the Sub-CA that issued the own triple.
 
-    :param home: its folder
+    :param home: the PKI's folder
     :param sub_ca: CN of the Sub-CA
+    :param url: of the web service
     """
 
-    home: FilePath
-    sub_ca: Text
+    home: FilePath | None = None
+    sub_ca: Text | None = None
+    url: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        here, there = (self.home is not None, self.sub_ca is not None), self.url is not None
+        if here not in ((True, True), (False, False)) or any(here) == there:
+            raise ValueError("give home and sub_ca, or url")
+        return self
 
 
 class TimesConfiguration(Strict):

@@ -39,6 +39,9 @@ def test_the_documented_file_has_every_key_and_the_defaults(example: Path) -> No
         ("wake_seconds: 15", "wake_seconds: 1", "times.wake_seconds"),
         ("anchors: [root.pem]", "anchors: []", "trust.anchors"),
         ("time: 0.0.0.0:7003}", "time: 7003}", "listen.time"),
+        ("home: pki, ", "", "issuer"),
+        ("home: pki, ", "home: pki, url: 'https://ca.example/', ", "issuer"),
+        ("{home: pki, sub_ca: Example.CA}", "{}", "issuer"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(line: str, changed: str, where: str, example: Path) -> None:

@@ -43,6 +43,8 @@ COMMANDS = {
     "lint": ("look", "Check certificates, CRLs and request packages against the policy."),
     "verify": ("verify", "Does a chain hold?"),
     "audit": ("audit", "Verify the audit chain."),
+    "backup": ("backup", "Write a backup, while the PKI works."),
+    "restore": ("backup", "Restore a backup."),
     "cms": ("cms", "Protect contents for their recipient, and open them."),
     "gateway": ("gateway", "Make, wake and run gateways."),
     "gwa": ("gwa", "Be the administrator of gateways: adopt, wake, personalise, renew them."),

@@ -136,24 +136,32 @@ def migrate(engine: Engine, schema: Schema = PKI) -> None:
 
     :raises StoreError: the database failed, or is newer than this program (``store.version``)
     """
-    file = _sqlite_file(engine.url)
-    if file is not None:
-        try:
-            file.touch(mode=0o600)  # an empty file is an empty database
-        except OSError:
-            hint = "create its folder, check the right to write there"
-            raise StoreError(
-                "store.unreachable", "the database cannot be created", where=str(file), hint=hint
-            ) from None
+    make_file(engine)
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # two that create the same tables would trip over each other
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smpki.migrate'))"))
-        version = _version(connection, schema)
+        version = version_of(connection, schema)
         _refuse_newer(engine, version, schema)
         if version != schema.version:
             from smpki.db.migrations import upgrade  # Alembic takes its time to load
 
             upgrade(connection, schema.steps, schema.version_table)
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of an SQLite database where there is none (mode 0600); an empty file is an empty database.
+
+    :raises StoreError: ``store.unreachable``
+    """
+    file = _sqlite_file(engine.url)
+    if file is not None:
+        try:
+            file.touch(mode=0o600)
+        except OSError:
+            hint = "create its folder, check the right to write there"
+            raise StoreError(
+                "store.unreachable", "the database cannot be created", where=str(file), hint=hint
+            ) from None
 
 
 def check_schema(engine: Engine, schema: Schema = PKI) -> None:
@@ -162,7 +170,7 @@ def check_schema(engine: Engine, schema: Schema = PKI) -> None:
     :raises StoreError: ``store.version`` (tables missing, older or newer), or the database failed
     """
     with reading(engine) as connection:
-        version = _version(connection, schema)
+        version = version_of(connection, schema)
     _refuse_newer(engine, version, schema)
     if version != schema.version:
         state = f"has version {version}" if version else "has no tables of smpki"
@@ -176,7 +184,7 @@ def _refuse_newer(engine: Engine, version: str | None, schema: Schema) -> None:
         raise StoreError("store.version", message, where=address(engine), hint="use the newer program")
 
 
-def _version(connection: Connection, schema: Schema) -> str | None:
+def version_of(connection: Connection, schema: Schema = PKI) -> str | None:
     """The database's version, or None for one without our tables."""
     if not connection.dialect.has_table(connection, schema.version_table):
         return None

@@ -289,6 +289,12 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         assert listener.stderr
         port = listener.stderr.readline().split()[-1]
         tell(["tls", "probe", f"127.0.0.1:{port}", *tls])
+    backup = str(tmp_path / "backup.zip")
+    tell(
+        ["backup", backup, "--with-audit-key"],
+        ["restore", backup, "--check"],
+        ["restore", backup, "--home", str(tmp_path / "restored")],
+    )
     soon_over = (datetime.now(UTC) + timedelta(days=700)).isoformat()
     tell(["request", "renew", str(administrator), "--out", str(tmp_path / "renewed")], SMPKI_CLOCK=soon_over)
     last = str(tmp_path / "last.der")

@@ -166,9 +166,34 @@ class AuditChain:
             if transaction.appended:
                 self._file.publish()
 
-    def _append(self, connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    @contextmanager
+    def taking_over(self, engine: Engine, last: Callable[[], None]) -> Iterator["AuditTransaction"]:
+        """One writing transaction that fills an empty database with a chain of this key, and adds to it.
+
+        The head outside gives way to the new one, whatever it said; before the commit, so that a crash between leaves
+        an empty database which everybody refuses.
+
+        :param last: called behind that, before the commit
+        :raises StoreError: the database or the outside file refused; nothing is stored
+        """
+        with self._file.locked(), writing(engine) as connection:
+            transaction = AuditTransaction(self, connection, is_compared=False)
+            yield transaction
+            if transaction.appended:
+                self._file.publish()
+                last()
+
+    def kept(self) -> Head | None:
+        """The head outside the database; None where there is none.
+
+        :raises AuditError: ``audit.head_file.invalid``
+        """
+        return self._file.read()
+
+    def _append(self, connection: Connection, entries: Sequence[AuditEntry], *, is_compared: bool) -> None:
         newest = Head(**connection.execute(_NEWEST).mappings().one())
-        self._compare_outside(connection, newest)
+        if is_compared:
+            self._compare_outside(connection, newest)
         at, seq, mac = self.now(), newest.seq, newest.mac
         rows = []
         for entry in entries:
@@ -227,8 +252,9 @@ class AuditTransaction:
     :param connection: for the other rows of the same transaction
     """
 
-    def __init__(self, chain: AuditChain, connection: Connection) -> None:
+    def __init__(self, chain: AuditChain, connection: Connection, *, is_compared: bool = True) -> None:
         self._chain = chain
+        self._is_compared = is_compared
         self.connection = connection
         self.appended = False
 
@@ -237,7 +263,7 @@ class AuditTransaction:
 
         :raises SmpkiError: what the signer raises, where something was issued and the head must be signed
         """
-        self._chain._append(self.connection, entries)
+        self._chain._append(self.connection, entries, is_compared=self._is_compared)
         self.appended = True
 
 

@@ -21,6 +21,6 @@ def configuration(connection: Connection, steps: Path, version_table: str) -> Co
     return config
 
 
-def upgrade(connection: Connection, steps: Path, version_table: str) -> None:
-    """Bring the tables up to date inside the caller's transaction."""
-    command.upgrade(configuration(connection, steps, version_table), "head")
+def upgrade(connection: Connection, steps: Path, version_table: str, to: str = "head") -> None:
+    """Bring the tables up to date, or to a version, inside the caller's transaction."""
+    command.upgrade(configuration(connection, steps, version_table), to)

@@ -115,6 +115,7 @@ class World:
 
     CA = "Beispiel.CA"
     make_keys = staticmethod(ca.make_keys)
+    names = NAMES
     no_names = RequestedNames()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

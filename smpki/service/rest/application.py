@@ -8,6 +8,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Route
 
 from smpki import __version__
 from smpki.errors import SmpkiError
@@ -15,7 +16,7 @@ from smpki.service.desk.desk import Desk
 from smpki.service.desk.store.idempotency import Idempotency
 from smpki.service.rest import audit, certificates, own_account, packages, public, registrations
 from smpki.service.rest.access import Access
-from smpki.service.rest.guard import GuardedRoute, Setting
+from smpki.service.rest.guard import GuardedRoute, Setting, was_read
 from smpki.service.rest.operation import PREFIX
 from smpki.service.rest.problems import Problem, other_problem, problem, status_of
 
@@ -73,8 +74,8 @@ def _add_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: SmpkiError) -> Response:
         if status_of(error) >= 500:
             log.error("REST: %s %s: %s", request.method, request.url.path, error)
-        headers = {"connection": "close"} if error.code.startswith("service.rest.size") else {}
-        return problem(error, headers)
+        # a body that nobody read is in the way of the next request
+        return problem(error, None if was_read(request) else {"connection": "close"})
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -86,9 +87,16 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         code = {404: "path", 405: "method"}.get(error.status_code, "request")
-        return other_problem(error.status_code, f"service.rest.{code}", str(error.detail), error.headers)
+        headers = {"allow": ", ".join(_methods(app, request.url.path))} if error.status_code == 405 else error.headers
+        return other_problem(error.status_code, f"service.rest.{code}", str(error.detail), headers)
 
     @app.exception_handler(Exception)
     async def mistake(request: Request, error: Exception) -> Response:
         log.error("REST: %s %s failed", request.method, request.url.path, exc_info=error)
         return other_problem(500, "service.rest.mistake", "the service failed, which is no fault of the request")
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What may be done at a path; the framework names the methods of one operation there, not of all."""
+    routes = (route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path))
+    return sorted({method for route in routes for method in route.methods or ()})

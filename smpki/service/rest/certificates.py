@@ -1,18 +1,20 @@
 """Certificates over REST: lists, files, what ends, revocation."""
 
 import enum
+import re
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from smpki.policy.model import CertificateType
 from smpki.service.desk.certificates import Standing
 from smpki.service.desk.desk import Desk
 from smpki.service.desk.download import DER, P12, PEM, ZIP, Download, der, p12, pem, zip_file
 from smpki.service.rest.models import (
+    PRINTED,
     CertificateModel,
     Page,
     ProcessedModel,
@@ -38,17 +40,27 @@ class FileKind(enum.StrEnum):
     ZIP = "zip"
 
 
+def _is_time(text: str) -> str:
+    """RFC 3339; pydantic would take numbers, too."""
+    if not re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", text):
+        raise ValueError("this is no RFC 3339 time with a time zone")
+    return text
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_is_time)]
+
+
 class _Listed(Pages):
     after: Annotated[str, Query(pattern=_SERIAL, description="`next` of the page before")] | None = None
 
 
 class _Wanted(_Listed):
     kind: CertificateType | None = None
-    common_name: Annotated[str, Query(min_length=1, max_length=64)] | None = None
+    common_name: Annotated[str, Query(min_length=1, max_length=64, pattern=PRINTED)] | None = None
 
 
 class _Ending(_Listed):
-    until: Annotated[AwareDatetime, Query(description="default: 90 days from now")] | None = None
+    until: _Time | None = Field(default=None, description="default: 90 days from now")
 
 
 def add_to(app: FastAPI, desk: Desk) -> None:

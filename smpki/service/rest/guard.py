@@ -66,6 +66,12 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
+def was_read(request: Request) -> bool:
+    """Whether the body of a request, if it has one, was read to its end."""
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    return not has_body or getattr(request.state, "read", False)
+
+
 class _Kept:
     """A request with a key: done once, answered as often as it is sent."""
 
@@ -163,5 +169,6 @@ async def _read(request: Request, limit: int) -> bytes:
         body += piece
         if len(body) > limit:
             raise too_large
+    request.state.read = True
     request._body = bytes(body)
     return request._body

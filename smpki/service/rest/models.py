@@ -24,10 +24,10 @@ from smpki.service.rest.problems import FindingModel
 T = TypeVar("T")
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - an item
 
-_PRINTED = r"^[^\x00-\x1f\x7f]*$"
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_PRINTED)]
+PRINTED = r"^[^\x00-\x1f\x7f]*$"
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTED)]
 """Text without control characters."""
-Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=_PRINTED)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=PRINTED)]
 Secret = Annotated[str, StringConstraints(min_length=20, max_length=100, pattern="^[A-Za-z0-9_-]+$")]
 ParticipantRole = Literal["emt", "gwa", "gwh"]
 

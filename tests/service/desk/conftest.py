@@ -25,6 +25,7 @@ _spec.loader.exec_module(ca)
 
 _workshop_template, workshops, workshop = ca._workshop_template, ca.workshops, ca.workshop
 postgres_workshop, packages, changed_policy = ca.postgres_workshop, ca.packages, ca.changed_policy
+new_keys = ca.new_keys
 
 SUB_CA = "Beispiel.CA"
 CHEAP = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))

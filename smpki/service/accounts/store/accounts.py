@@ -104,8 +104,8 @@ class AccountStore:
         return found
 
     def find(self, name: str) -> Account | None:
-        """An account by its name; ``None`` without one."""
-        return self._first(_A.name == name)
+        """An account by its name; ``None`` without one, and for what no database takes."""
+        return self._first(_A.name == name) if name.isprintable() else None
 
     def page(self, *, after: int = 0, limit: int = 100) -> Sequence[Account]:
         """Accounts in the order in which they were made."""

@@ -166,7 +166,7 @@ class Gateway:
                 for step in range(deliveries * readings)
             )
             work.readings.add(tuple(values), now=pace.shown())
-        self._left = deliveries
+        self._deliveries = deliveries
 
     async def deliver(self) -> None:
         """The whole way: make deliveries of what is in the database, and bring them until all are acknowledged."""
@@ -193,10 +193,13 @@ class Gateway:
         )
 
     def _noted(self) -> None:
-        """The log has another entry: a delivery was acknowledged."""
-        self._left -= 1
-        if self._left == 0:
-            self._done.set()
+        """The log has another entry; perhaps the last delivery was acknowledged."""
+        asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        with self._store.view() as view:
+            if view.outbox.counts() == {(_NAME, "acknowledged"): self._deliveries}:
+                self._done.set()
 
 
 async def post(identity: Identity, messages: Sequence[bytes], participant: Participant, port: int) -> None:

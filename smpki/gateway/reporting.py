@@ -5,8 +5,9 @@ participant has a courier of their own, so that one who is dead or slow keeps no
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 
 from smpki.errors import GatewayError, SmpkiError
@@ -14,20 +15,22 @@ from smpki.gateway import sealing
 from smpki.gateway.api import CommunicationProfile, EvaluationProfile
 from smpki.gateway.api import Delivery as DeliveryBody
 from smpki.gateway.configuration import Limits, Times
-from smpki.gateway.http_client_rules import Caller, Manners, NoAnswer, Outcome
+from smpki.gateway.http_client_rules import Answer, Caller, Manners, NoAnswer, Outcome
 from smpki.gateway.journal import Happening, Journal
 from smpki.gateway.pace import Pace
 from smpki.gateway.profiles import Profiles
 from smpki.gateway.readings import Reading
 from smpki.gateway.sealing import Sealer
-from smpki.gateway.store.outbox import Delivery, Selection
+from smpki.gateway.store.outbox import Answered, Delivery, Sealed, Selection
 from smpki.gateway.store.store import GatewayStore, Transaction
 from smpki.gateway.wan import Wan
 from smpki.policy.device_id import DeviceId
 from smpki.tls.http_client import client
 
 _HAS_IT = 409
-_PAGE = 100
+_TOGETHER = 16
+"""Deliveries whose messages are stored together before the first of them is sent."""
+_SOON = 1.0  # seconds after which an answer is stored, though there are others to come
 
 
 class Reporting:
@@ -65,7 +68,7 @@ class Reporting:
         """Make and send deliveries now, to those that have a courier; the refused ones too."""
         with self.store.work() as work:
             for name in recipients:
-                reopen_refused(work, name, self.pace.shown())
+                work.outbox.reopen(name, now=self.pace.shown())
         for name in recipients:
             if courier := self._couriers.get(name):
                 courier.hurry()
@@ -136,10 +139,9 @@ class Courier:
         scheduled = self._make(stored.profile, now)
         await self._send_due(stored.profile)
         with self._store.view() as view:
-            waiting = view.outbox.page(participant=self._name, state="open", limit=1)
-        now = self._pace.shown()
-        times = [scheduled, *(each.next_attempt_at for each in waiting)]
-        return max(0.0, (min(times) - now).total_seconds())
+            waiting = view.outbox.next_attempt_at(self._name)
+        first = scheduled if waiting is None else min(scheduled, waiting)
+        return max(0.0, (first - self._pace.shown()).total_seconds())
 
     def _make(self, profile: CommunicationProfile, now: datetime) -> datetime:
         """Make the deliveries that are due.
@@ -185,80 +187,99 @@ class Courier:
     async def _send_due(self, profile: CommunicationProfile) -> None:
         """Send one after another over one connection, until none is due or one fails."""
         try:
-            if self._due() is None:
+            if not self._due(1):
                 return
             host, port, path = sealing.address_of(profile)
             endpoint = self._reporting.wan.endpoint([profile.tls])
             manners = Manners(answer=float(self._reporting.times.answer_seconds))
             timing = self._reporting.wan.timing
             async with client(endpoint, host, port, server_name=_dns_name(host), timing=timing) as http:
-                caller = Caller(http, manners)
-                while (delivery := self._due()) and await self._send(caller, path, profile, delivery):
-                    pass
+                caller, kind = Caller(http, manners), sealing.content_type(profile)
+                while due := self._due(_TOGETHER):
+                    messages = await self._prepare(profile, due)
+                    if not await self._bring(partial(caller.post, path, content_type=kind), messages):
+                        break
         finally:
             self._regardless = False
 
-    def _due(self) -> Delivery | None:
+    def _due(self, limit: int) -> Sequence[Delivery]:
         now = self._pace.trusted()
         if now is None:
-            return None
+            return ()
         with self._store.view() as view:
-            if self._regardless:
-                return next(iter(view.outbox.page(participant=self._name, state="open", limit=1)), None)
-            return next((each for each in view.outbox.due(now) if each.participant == self._name), None)
+            return view.outbox.due(self._name, now, limit=limit, whenever=self._regardless)
 
-    async def _send(self, caller: Caller, path: str, profile: CommunicationProfile, delivery: Delivery) -> bool:
-        """Send a delivery.
-
-        :returns: whether it was answered for good
-        """
-        now = self._pace.shown()
-        with self._store.view() as view:
-            kept = sealing.kept(view, delivery)
-        message = self._reporting.sealer.seal(delivery, profile, kept, now)
-        times = self._reporting.times
-        pause = self._pace.pause(delivery.attempts + 1, times.report_retry_seconds, times.report_longest_retry_seconds)
+    async def _prepare(
+        self, profile: CommunicationProfile, deliveries: Sequence[Delivery]
+    ) -> Sequence[tuple[Delivery, Sealed]]:
+        """Protect deliveries, and store the messages, all in one transaction, before the first is sent."""
+        now, times = self._pace.shown(), self._reporting.times
+        messages = []
+        for message in self._reporting.sealer.seal(deliveries, profile, now):
+            messages.append(message)
+            await asyncio.sleep(0)  # the gateway has other things to do as well
+        first, longest = times.report_retry_seconds, times.report_longest_retry_seconds
+        pause = self._pace.pause(deliveries[0].attempts + 1, first, longest)
         with self._store.work() as work:
-            work.outbox.attempted(delivery.id, now=now, next_attempt_at=now + timedelta(seconds=pause))
-            sealing.keep(work, delivery, message)
+            work.outbox.attempt(messages, now=now, next_attempt_at=now + timedelta(seconds=pause))
+        return messages
+
+    async def _bring(
+        self, post: Callable[[bytes], Awaitable[Answer]], messages: Sequence[tuple[Delivery, Sealed]]
+    ) -> bool:
+        """Send messages one after another, and store the answers, soon but as many as can be in one transaction.
+
+        :returns: whether all were answered for good, and that is stored
+        """
+        answers: list[Answered] = []
+        begin, complete = self._pace.monotonic(), False
         try:
-            answer = await caller.post(path, sealing.octets_of(message), sealing.content_type(profile))
+            for delivery, sealed in messages:
+                if self._pace.trusted() is None:
+                    break
+                answer = await post(sealed.message)
+                if answer.outcome is Outcome.TRY_AGAIN:
+                    error = GatewayError("delivery.status", f"the answer has the status {answer.status}")
+                    self._journal.trouble(self._about, error, f"{self._name} does not take a delivery")
+                    break
+                self._journal.fine(self._about, "delivery.reached", f"{self._name} answers again")
+                has_it = answer.outcome is Outcome.DONE or answer.status == _HAS_IT
+                answers.append(Answered(delivery, "acknowledged" if has_it else "refused", answer.status))
+                if self._pace.monotonic() - begin > _SOON:
+                    if not self._note(answers):
+                        break
+                    begin = self._pace.monotonic()
+            else:
+                complete = True
         except NoAnswer as error:
             self._journal.trouble(self._about, error, f"{self._name} does not answer a delivery")
-            return False
-        return self._answered(delivery, answer.status)
+        finally:  # also when this courier is sent home
+            noted = self._note(answers)
+        return complete and noted
 
-    def _answered(self, delivery: Delivery, status: int) -> bool:
-        now, outcome = self._pace.shown(), Outcome.of(status)
-        if outcome is Outcome.TRY_AGAIN:
-            error = GatewayError("delivery.status", f"the answer has the status {status}")
-            self._journal.trouble(self._about, error, f"{self._name} does not take a delivery")
-            return False
-        self._journal.fine(self._about, "delivery.reached", f"{self._name} answers again")
-        with self._store.work() as work:
-            if outcome is Outcome.DONE or status == _HAS_IT:
-                work.outbox.acknowledge(delivery.id, status=status, now=now)
-                done = Happening("delivery.acknowledged", f"{self._name} has the delivery {delivery.id}")
-            else:
-                work.outbox.refuse(delivery.id, status=status, now=now)
-                text = f"{self._name} refuses the delivery {delivery.id} with the status {status}; it is kept"
-                done = Happening("delivery.refused", text, "W", "failure")
-            sealing.let_go(work, delivery)
-            self._journal.write_in(work, done)
+    def _note(self, answers: list[Answered]) -> bool:
+        """Store answers, after which they are forgotten here.
+
+        :returns: whether that was possible; otherwise the deliveries go again
+        """
+        if answers:
+            try:
+                with self._store.work() as work:
+                    work.outbox.answer(answers, now=self._pace.shown())
+                    self._journal.write_in(work, *map(self._happening, answers))
+            except SmpkiError as error:
+                text = f"what {self._name} answers can't be stored, and is going to be asked for again"
+                self._journal.trouble(self._about, error, text)
+                return False
+            answers.clear()
         return True
 
-
-def reopen_refused(work: Transaction, participant: str, now: datetime) -> int:
-    """Send all after all that a participant has refused.
-
-    :returns: how many
-    """
-    reopened = 0
-    while refused := work.outbox.page(participant=participant, state="refused", limit=_PAGE):
-        for each in refused:
-            work.outbox.reopen(each.id, now=now)
-        reopened += len(refused)
-    return reopened
+    def _happening(self, answer: Answered) -> Happening:
+        id, status = answer.delivery.id, answer.status
+        if answer.state == "acknowledged":
+            return Happening("delivery.acknowledged", f"{self._name} has the delivery {id}")
+        text = f"{self._name} refuses the delivery {id} with the status {status}; it is kept"
+        return Happening("delivery.refused", text, "W", "failure")
 
 
 def _dns_name(host: str) -> str | None:

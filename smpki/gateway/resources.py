@@ -34,7 +34,6 @@ from smpki.gateway.log_entry import Level, Log, LogEntry
 from smpki.gateway.pace import Pace
 from smpki.gateway.profiles import Profile, Profiles, id_of
 from smpki.gateway.query import Query
-from smpki.gateway.reporting import reopen_refused
 from smpki.gateway.rest import Action, Api, Call, Export, Resource, missing
 from smpki.gateway.security_module import SecurityModule, SlotState
 from smpki.gateway.slots import Slot
@@ -163,7 +162,7 @@ class Resources:
             if changed:
                 self._has.journal.write_in(work, *_change(kind, id, "set"))
                 if kind is CommunicationProfile:
-                    reopen_refused(work, id, now)
+                    work.outbox.reopen(id, now=now)
         if changed:
             self._hooks.profiles(kind)
 

@@ -1,8 +1,7 @@
 """Deliveries as they travel: protected for one participant; the same octets each time, as long as nothing changes."""
 
 import hashlib
-import json
-from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -17,8 +16,7 @@ from smpki.gateway.content_suite import CBC_CMAC, GCM, KdfInfo
 from smpki.gateway.media_type import MediaType, cms
 from smpki.gateway.security_module import SecurityModule
 from smpki.gateway.slots import Slot
-from smpki.gateway.store.outbox import Delivery
-from smpki.gateway.store.store import Transaction
+from smpki.gateway.store.outbox import Delivery, Sealed
 
 _SUITES = {"gcm": GCM, "cbc-cmac": CBC_CMAC}
 
@@ -35,51 +33,34 @@ class Sealer:
     def __init__(self, module: SecurityModule) -> None:
         self._module = module
 
-    def seal(self, delivery: Delivery, profile: CommunicationProfile, kept: str | None, now: datetime) -> str:
-        """The protected message, as it is kept.
+    def seal(
+        self, deliveries: Iterable[Delivery], profile: CommunicationProfile, now: datetime
+    ) -> Iterator[tuple[Delivery, Sealed]]:
+        """The protected messages, one after another; they are stored before they are sent.
 
-        :param kept: what :func:`kept` gives
         :raises GatewayError: ``delivery.certificate.own``, ``delivery.certificate.recipient``: not valid now;
             ``cms.*``, ``module.*``
         :raises TokenError: what the token refuses
         """
-        own = self._module.certificate(Slot.WAN_SIG)
+        own, key = self._module.certificate(Slot.WAN_SIG), self._module.key(Slot.WAN_SIG)
         _check_dates(own, now, "own", "the gateway's SIG certificate")
         _check_dates(profile.enc, now, "recipient", f"the ENC certificate of {profile.name}")
         circumstances = _circumstances(profile, own)
-        if kept is not None and json.loads(kept)["circumstances"] == circumstances:
-            return kept
-        message = protect(
-            delivery.document,
-            sender_certificate=own,
-            sender_key=self._module.key(Slot.WAN_SIG),
-            recipient_certificate=profile.enc,
-            protection=Protection(
-                suite=_SUITES[profile.suite], compress=profile.compress, kdf_info=KdfInfo(profile.kdf_info)
-            ),
-            randomness=Randomness(self._module.random, self._module.agree_once),
-        )
-        return json.dumps({"circumstances": circumstances, "message": b64encode(message).decode()})
-
-
-def octets_of(kept: str) -> bytes:
-    """The message in what :meth:`Sealer.seal` gave."""
-    return b64decode(json.loads(kept)["message"])
-
-
-def kept(work: Transaction, delivery: Delivery) -> str | None:
-    """The message with a delivery, if it was sent before."""
-    return work.state.get(_name(delivery))
-
-
-def keep(work: Transaction, delivery: Delivery, message: str) -> None:
-    """Keep the message with a delivery that is going to be sent."""
-    work.state.put(_name(delivery), message)
-
-
-def let_go(work: Transaction, delivery: Delivery) -> None:
-    """The delivery was answered."""
-    work.state.remove(_name(delivery))
+        for delivery in deliveries:
+            if delivery.sealed and delivery.sealed.circumstances == circumstances:
+                yield delivery, delivery.sealed
+                continue
+            message = protect(
+                delivery.document,
+                sender_certificate=own,
+                sender_key=key,
+                recipient_certificate=profile.enc,
+                protection=Protection(
+                    suite=_SUITES[profile.suite], compress=profile.compress, kdf_info=KdfInfo(profile.kdf_info)
+                ),
+                randomness=Randomness(self._module.random, self._module.agree_once),
+            )
+            yield delivery, Sealed(circumstances, message)
 
 
 def content_type(profile: CommunicationProfile) -> MediaType:
@@ -91,10 +72,6 @@ def address_of(profile: CommunicationProfile) -> tuple[str, int, str]:
     """Host, port and path of a participant."""
     parts = urlsplit(profile.url)
     return parts.hostname or "", parts.port or 0, parts.path
-
-
-def _name(delivery: Delivery) -> str:
-    return f"sealed/{delivery.id}"
 
 
 def _circumstances(profile: CommunicationProfile, own: x509.Certificate) -> str:

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from smpki.errors import GatewayError
 from smpki.gateway.store.tables import document, state
+
+_DOCUMENT = select(document).where(document.c.name == bindparam("of"))
+_VALUE = select(state.c.value).where(state.c.name == bindparam("of"))
+_PUT = insert(state).on_conflict_do_update(index_elements=["name"], set_={"value": insert(state).excluded.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Documents:
 
     def get(self, name: str) -> Document | None:
         """A document, or None."""
-        row = self._connection.execute(select(document).where(document.c.name == name)).one_or_none()
+        row = self._connection.execute(_DOCUMENT, {"of": name}).one_or_none()
         return None if row is None else Document(*row)
 
     def names(self, prefix: str = "") -> tuple[str, ...]:
@@ -83,13 +87,12 @@ class State:
 
     def get(self, name: str) -> str | None:
         """A value, or None."""
-        value: str | None = self._connection.execute(select(state.c.value).where(state.c.name == name)).scalar()
+        value: str | None = self._connection.execute(_VALUE, {"of": name}).scalar()
         return value
 
     def put(self, name: str, value: str) -> None:
         """Store or replace a value."""
-        change = insert(state).values(name=name, value=value)
-        self._connection.execute(change.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+        self._connection.execute(_PUT, {"name": name, "value": value})
 
     def remove(self, name: str) -> None:
         """Forget a value, if it is there."""

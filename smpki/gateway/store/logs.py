@@ -2,10 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from smpki.gateway.log_entry import LEVELS, Level, Log, LogEntry, Outcome
 from smpki.gateway.store.tables import log_entry
+
+_LAST = select(func.coalesce(func.max(log_entry.c.record_number), 0)).where(
+    log_entry.c.log == bindparam("log"), log_entry.c.consumer == bindparam("consumer")
+)
+_ADD = insert(log_entry)
 
 
 class Logs:
@@ -13,6 +18,7 @@ class Logs:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._last: dict[tuple[Log, str], int] = {}  # of those with new entries; nobody else adds any meanwhile
 
     def append(
         self,
@@ -31,14 +37,15 @@ class Logs:
         """
         entry = LogEntry(self.last_number(log, consumer=consumer) + 1, now, level, event, outcome, text)
         values = {name: getattr(entry, name) for name in LogEntry.__dataclass_fields__}
-        self._connection.execute(insert(log_entry).values(log=log, consumer=consumer, **values))
+        self._connection.execute(_ADD, {"log": log, "consumer": consumer, **values})
+        self._last[log, consumer] = entry.record_number
         return entry
 
     def last_number(self, log: Log, *, consumer: str = "") -> int:
         """The number of the last entry; 0 while there is none."""
-        last = select(func.coalesce(func.max(log_entry.c.record_number), 0))
-        last = last.where(log_entry.c.log == log, log_entry.c.consumer == consumer)
-        number: int = self._connection.execute(last).scalar_one()
+        number = self._last.get((log, consumer))
+        if number is None:
+            number = self._connection.execute(_LAST, {"log": log, "consumer": consumer}).scalar_one()
         return number
 
     def page(

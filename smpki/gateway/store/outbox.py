@@ -1,28 +1,42 @@
 """Deliveries to market participants: each reading once, the same octets until an answer came.
 
-A delivery and the readings in it are one transaction, its answer another. A crash between sending and storing the
-answer sends the same octets under the same id once more; the receiver knows by the id that it has them.
+A delivery and the readings in it are one transaction; the message it becomes is stored before it is sent, and its
+answer after that. A crash between sending and storing the answer sends the same octets under the same id once more; the
+receiver knows by the id that it has them.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from smpki.errors import GatewayError
 from smpki.gateway.readings import Obis, Reading
-from smpki.gateway.store.readings import StoredReading, stored_readings
-from smpki.gateway.store.tables import delivered, delivery, reading
+from smpki.gateway.store.readings import READING, StoredReading, stored_readings
+from smpki.gateway.store.tables import delivered, delivery, reached, reading, sealed
 from smpki.policy.device_id import DeviceId
 
 State = Literal["open", "acknowledged", "refused"]
 
-_IS_OLDEST = delivery.c.number.in_(
-    select(func.min(delivery.c.number)).where(delivery.c.state == "open").group_by(delivery.c.participant)
-)
-"""The one that goes next: open, and the first of its participant."""
+_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,23 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statements want to know of it."""
+        registers = sorted(f"{meter} {obis}" for meter, obis in self.registers)
+        return {"registers": registers, "since": self.since or _EVER[0], "until": self.until or _EVER[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The message that a delivery became.
+
+    :param circumstances: what tells it from messages that were made with other certificates, or in another way
+    """
+
+    circumstances: str
+    message: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -46,9 +77,10 @@ class Delivery:
     :param number: place in the order of deliveries
     :param id: names it to the participant
     :param document: what is sent, before it is encrypted
-    :param attempts: how often it was sent
-    :param attempted_at: when it was last sent; before that, when it was made
+    :param attempts: how often it was going to be sent
+    :param attempted_at: when that was last; before that, when it was made
     :param answered_status: of the answer that closed it
+    :param sealed: the message that was going to be sent, until it is answered for good
     """
 
     number: int
@@ -62,6 +94,84 @@ class Delivery:
     next_attempt_at: datetime
     answered_at: datetime | None
     answered_status: int | None
+    sealed: Sealed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that closes a delivery.
+
+    :param state: ``acknowledged``: the participant has it; ``refused``: for good, and its readings stay with it
+    """
+
+    delivery: Delivery
+    state: Literal["acknowledged", "refused"]
+    status: int
+
+
+# Statements are built once, which takes longer than SQLite needs for them. States are written out where the index of
+# open deliveries is to be used: that is chosen before values are known.
+_OPEN = delivery.c.state == literal_column("'open'")
+_DELIVERIES = select(delivery, sealed.c.circumstances, sealed.c.message).outerjoin(
+    sealed, sealed.c.delivery == delivery.c.number
+)
+_NEXT = (
+    _DELIVERIES.where(_OPEN, delivery.c.participant == bindparam("of"))
+    .order_by(delivery.c.number)
+    .limit(bindparam("limit"))
+)
+_NEXT_ATTEMPT = (
+    select(delivery.c.next_attempt_at)
+    .where(_OPEN, delivery.c.participant == bindparam("of"))
+    .order_by(delivery.c.number)
+    .limit(1)
+)
+_CREATE = insert(delivery).returning(delivery)
+_ATTEMPT = (
+    update(delivery)
+    .where(delivery.c.number == bindparam("of"), _OPEN)
+    .values(
+        attempts=delivery.c.attempts + 1,
+        attempted_at=bindparam("attempted_at"),
+        next_attempt_at=bindparam("next_attempt_at"),
+    )
+)
+_SEAL = upsert(sealed).on_conflict_do_update(
+    index_elements=["delivery"],
+    set_={name: upsert(sealed).excluded[name] for name in ("circumstances", "message")},
+)
+_UNSEAL = delete(sealed).where(sealed.c.delivery == bindparam("of"))
+_ANSWER = (
+    update(delivery)
+    .where(delivery.c.number == bindparam("of"), _OPEN)
+    .values({name: bindparam(name) for name in ("state", "answered_status", "answered_at")})
+)
+
+_REACHED = select(reached.c.reading).where(
+    reached.c.participant == bindparam("participant"), reached.c.selection == bindparam("selection")
+)
+_REACH = upsert(reached).on_conflict_do_update(
+    index_elements=["participant", "selection"], set_={"reading": upsert(reached).excluded.reading}
+)
+_LAST = select(func.coalesce(func.max(reading.c.number), 0))
+_HAD = select(delivered).where(
+    delivered.c.participant == bindparam("participant"), delivered.c.reading == reading.c.number
+)
+_UNDELIVERED = (
+    reading.c.number > bindparam("after"),
+    # no index has this: SQLite would sort all that a register ever held, rather than go on where it was
+    (reading.c.meter + " " + reading.c.obis).in_(bindparam("registers", expanding=True)),
+    reading.c.captured_at >= bindparam("since"),
+    reading.c.captured_at < bindparam("until"),
+    ~_HAD.exists(),
+)
+_CHOOSE = select(*READING).where(*_UNDELIVERED).order_by(reading.c.number).limit(bindparam("limit"))
+_DELIVER = insert(delivered).from_select(
+    ["participant", "reading", "delivery"],
+    select(bindparam("participant"), reading.c.number, bindparam("delivery", type_=Integer)).where(
+        *_UNDELIVERED, reading.c.number <= bindparam("last")
+    ),
+)
 
 
 class Outbox:
@@ -88,38 +198,35 @@ class Outbox:
         :returns: None when there is nothing to deliver
         :raises StoreError: ``store.conflict``: there is a delivery with this id
         """
-        chosen = self._undelivered(participant, selection, limit)
+        place = {"participant": participant, "selection": _digest(selection)}
+        after: int = self._connection.execute(_REACHED, place).scalar() or 0
+        wanted = selection.values | {"participant": participant, "after": after}
+        chosen = stored_readings(self._connection.execute(_CHOOSE, wanted | {"limit": limit}))
+        looked_at_all = len(chosen) < limit
+        last = self._connection.execute(_LAST).scalar_one() if looked_at_all else chosen[-1].number
+        if last > after:
+            self._connection.execute(_REACH, place | {"reading": last})
         if not chosen:
             return None
         values = {"id": id, "participant": participant, "document": build([one.reading for one in chosen])}
         times = dict.fromkeys(("created_at", "attempted_at", "next_attempt_at"), now)
-        made = insert(delivery).values(**values, **times, state="open", attempts=0).returning(delivery)
-        row = self._connection.execute(made).mappings().one()
-        links = {"participant": participant, "delivery": row["number"]}
-        self._connection.execute(insert(delivered), [{"reading": one.number} | links for one in chosen])
-        return _delivery(row)
+        row = self._connection.execute(_CREATE, {**values, **times, "state": "open", "attempts": 0}).one()
+        self._connection.execute(_DELIVER, wanted | {"delivery": row.number, "last": last})
+        return Delivery(*row)
 
-    def _undelivered(self, participant: str, selection: Selection, limit: int) -> tuple[StoredReading, ...]:
-        registers = [(str(meter), str(obis)) for meter, obis in selection.registers]
-        had = select(delivered).where(delivered.c.participant == participant, delivered.c.reading == reading.c.number)
-        wanted = [tuple_(reading.c.meter, reading.c.obis).in_(registers), ~had.exists()]
-        wanted += [reading.c.captured_at >= selection.since] if selection.since else []
-        wanted += [reading.c.captured_at < selection.until] if selection.until else []
-        query = select(reading).where(*wanted).order_by(reading.c.number).limit(limit)
-        return stored_readings(self._connection.execute(query).mappings())
-
-    def due(self, now: datetime) -> tuple[Delivery, ...]:
-        """What is to be sent now: of each participant the oldest open delivery, if its time has come.
+    def due(self, participant: str, now: datetime, *, limit: int = 1, whenever: bool = False) -> tuple[Delivery, ...]:
+        """What is to be sent to a participant now: open deliveries from the oldest on, as far as their time has come.
 
         When the last attempt lies in the future the clock was set back, and what was planned by it counts no more.
-        """
-        its_time = or_(delivery.c.next_attempt_at <= now, delivery.c.attempted_at > now)
-        return self._several(select(delivery).where(_IS_OLDEST, its_time))
 
-    def next_attempt_at(self) -> datetime | None:
-        """When the next delivery will be due; None: nothing is open."""
-        query = select(delivery.c.next_attempt_at).where(_IS_OLDEST).order_by(delivery.c.next_attempt_at).limit(1)
-        first: datetime | None = self._connection.execute(query).scalar()
+        :param whenever: their time counts as come
+        """
+        found = self._several(_NEXT, {"of": participant, "limit": limit})
+        return tuple(takewhile(lambda one: whenever or one.next_attempt_at <= now or one.attempted_at > now, found))
+
+    def next_attempt_at(self, participant: str) -> datetime | None:
+        """When the next delivery to a participant will be due; None: nothing is open."""
+        first: datetime | None = self._connection.execute(_NEXT_ATTEMPT, {"of": participant}).scalar()
         return first
 
     def get(self, id: str) -> Delivery:
@@ -127,7 +234,7 @@ class Outbox:
 
         :raises GatewayError: ``delivery.unknown``
         """
-        found = self._several(select(delivery).where(delivery.c.id == id))
+        found = self._several(_DELIVERIES.where(delivery.c.id == id))
         if not found:
             raise GatewayError("delivery.unknown", "there is no such delivery", where=id)
         return found[0]
@@ -139,7 +246,7 @@ class Outbox:
         wanted: list[ColumnElement[bool]] = [delivery.c.number > after]
         wanted += [delivery.c.participant == participant] if participant else []
         wanted += [delivery.c.state == state] if state else []
-        return self._several(select(delivery).where(*wanted).limit(limit))
+        return self._several(_DELIVERIES.where(*wanted).order_by(delivery.c.number).limit(limit))
 
     def counts(self) -> Mapping[tuple[str, State], int]:
         """How many deliveries there are, by participant and state."""
@@ -149,51 +256,65 @@ class Outbox:
 
     def readings_of(self, id: str) -> tuple[StoredReading, ...]:
         """The readings in a delivery."""
-        query = select(reading).join(delivered, delivered.c.reading == reading.c.number)
+        query = select(*READING).join(delivered, delivered.c.reading == reading.c.number)
         query = query.where(delivered.c.delivery == self.get(id).number).order_by(reading.c.number)
-        return stored_readings(self._connection.execute(query).mappings())
+        return stored_readings(self._connection.execute(query))
 
-    def attempted(self, id: str, *, now: datetime, next_attempt_at: datetime) -> None:
-        """Note that an open delivery is being sent, and when to send it again unless an answer comes.
+    def attempt(
+        self, deliveries: Sequence[tuple[Delivery, Sealed]], *, now: datetime, next_attempt_at: datetime
+    ) -> None:
+        """Note that open deliveries are going to be sent, as which messages, and when again unless an answer comes.
 
-        :raises GatewayError: ``delivery.unknown`` or ``delivery.state``
+        :raises GatewayError: ``delivery.state``
         """
-        values = {"attempts": delivery.c.attempts + 1, "attempted_at": now, "next_attempt_at": next_attempt_at}
-        self._change(id, "open", values)
+        times = {"attempted_at": now, "next_attempt_at": next_attempt_at}
+        self._change(_ATTEMPT, [(one, times) for one, _ in deliveries])
+        messages = [
+            {"delivery": one.number, "circumstances": message.circumstances, "message": message.message}
+            for one, message in deliveries
+            if message != one.sealed
+        ]
+        if messages:
+            self._connection.execute(_SEAL, messages)
 
-    def acknowledge(self, id: str, *, status: int, now: datetime) -> None:
-        """Note that the participant has an open delivery.
+    def answer(self, answers: Sequence[Answered], *, now: datetime) -> None:
+        """Note what was answered for good to open deliveries.
 
-        :param status: of its answer
-        :raises GatewayError: ``delivery.unknown`` or ``delivery.state``
+        :raises GatewayError: ``delivery.state``
         """
-        self._change(id, "open", {"state": "acknowledged", "answered_status": status, "answered_at": now})
+        self._change(
+            _ANSWER,
+            [
+                (one.delivery, {"state": one.state, "answered_status": one.status, "answered_at": now})
+                for one in answers
+            ],
+        )
+        self._connection.execute(_UNSEAL, [{"of": one.delivery.number} for one in answers])
 
-    def refuse(self, id: str, *, status: int, now: datetime) -> None:
-        """Note that the participant refuses an open delivery for good. Its readings stay with it.
+    def reopen(self, participant: str, *, now: datetime) -> int:
+        """Send all after all that a participant has refused.
 
-        :raises GatewayError: ``delivery.unknown`` or ``delivery.state``
+        :returns: how many
         """
-        self._change(id, "open", {"state": "refused", "answered_status": status, "answered_at": now})
-
-    def reopen(self, id: str, *, now: datetime) -> None:
-        """Send a refused delivery again after all.
-
-        :raises GatewayError: ``delivery.unknown`` or ``delivery.state``
-        """
+        refused = delivery.c.participant == participant, delivery.c.state == "refused"
         unanswered = {"state": "open", "answered_status": None, "answered_at": None}
-        self._change(id, "refused", {**unanswered, "attempted_at": now, "next_attempt_at": now})
+        change = update(delivery).where(*refused).values(**unanswered, attempted_at=now, next_attempt_at=now)
+        return self._connection.execute(change).rowcount
 
-    def _change(self, id: str, state: State, values: Mapping[str, object]) -> None:
-        change = update(delivery).where(delivery.c.id == id, delivery.c.state == state).values(**values)
-        if self._connection.execute(change).rowcount == 0:
-            present = self.get(id).state
-            raise GatewayError("delivery.state", f"the delivery is {present}, not {state}", where=id)
+    def _change(self, change: Update, deliveries: Sequence[tuple[Delivery, Mapping[str, object]]]) -> None:
+        values = [{"of": one.number, **changed} for one, changed in deliveries]
+        if self._connection.execute(change, values).rowcount != len(values):
+            where = ", ".join(one.id for one, _ in deliveries)
+            raise GatewayError("delivery.state", "one of these deliveries is not open any more", where=where)
 
-    def _several(self, query: Select[tuple[object, ...]]) -> tuple[Delivery, ...]:
-        rows = self._connection.execute(query.order_by(delivery.c.number)).mappings()
-        return tuple(map(_delivery, rows))
+    def _several(self, query: Select[Any], values: Mapping[str, object] | None = None) -> tuple[Delivery, ...]:
+        return tuple(map(_delivery, self._connection.execute(query, values)))
 
 
-def _delivery(row: RowMapping) -> Delivery:
-    return Delivery(**row)
+def _delivery(row: Sequence[Any]) -> Delivery:
+    *values, circumstances, message = row
+    return Delivery(*(*values, Sealed(circumstances, message) if message else None))
+
+
+def _digest(selection: Selection) -> str:
+    return hashlib.sha256(repr(selection.values).encode()).hexdigest()

@@ -6,12 +6,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from smpki.gateway.readings import Obis, Reading
 from smpki.gateway.store.tables import conflict, reading
 from smpki.policy.device_id import DeviceId
+
+READING = tuple(reading.c)
+"""The columns that :func:`stored_readings` expects."""
 
 _KEY = ("meter", "obis", "captured_at")
 _HELD = ("value", "scaler", "unit", "status")
@@ -100,8 +103,8 @@ class Readings:
         wanted += [reading.c.obis == str(obis)] if obis else []
         wanted += [reading.c.captured_at >= since] if since else []
         wanted += [reading.c.captured_at < until] if until else []
-        query = select(reading).where(*wanted).order_by(reading.c.number).limit(limit)
-        return stored_readings(self._connection.execute(query).mappings())
+        query = select(*READING).where(*wanted).order_by(reading.c.number).limit(limit)
+        return stored_readings(self._connection.execute(query))
 
     def latest(self) -> Mapping[tuple[DeviceId, Obis], datetime]:
         """When the latest reading of each register was captured."""
@@ -135,9 +138,14 @@ def row_of(one: Reading) -> dict[str, object]:
     }
 
 
-def stored_readings(rows: Iterable[RowMapping]) -> tuple[StoredReading, ...]:
-    """Rows of table ``reading`` as values."""
-    return tuple(StoredReading(row["number"], _reading(row)) for row in rows)
+def stored_readings(rows: Iterable[Sequence[Any]]) -> tuple[StoredReading, ...]:
+    """Rows of :data:`READING` as values."""
+    return tuple(
+        StoredReading(
+            number, Reading(_meter(meter), _obis(obis), captured_at, int(value), scaler, unit, int(status, 16))
+        )
+        for number, meter, obis, captured_at, value, scaler, unit, status in rows
+    )
 
 
 def _reading(row: Any) -> Reading:

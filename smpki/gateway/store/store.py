@@ -13,7 +13,7 @@ from smpki.gateway.store.outbox import Outbox
 from smpki.gateway.store.readings import Readings
 
 SCHEMA = Schema(
-    version="0001",
+    version="0002",
     steps=Path(__file__).parent / "versions",
     version_table="gateway_version",
     hint="restore the gateway's database, or create it anew",

@@ -1,7 +1,8 @@
 """The gateway's tables, for the statements that work on them.
 
 Values of readings are decimal text, since SQLite's integers end where Unsigned64 goes on; status words are 16
-hexadecimal digits. ``delivered`` says which reading went, or is going, to which participant: once.
+hexadecimal digits. ``delivered`` says which reading went, or is going, to which participant: once; ``reached`` spares
+looking at what was delivered long ago. ``sealed`` has the messages that open deliveries became.
 """
 
 from sqlalchemy import (
@@ -75,6 +76,22 @@ delivered = Table(
     Column("reading", RowNumber, ForeignKey("reading.number"), primary_key=True),
     Column("delivery", RowNumber, ForeignKey("delivery.number"), nullable=False),
     Index("ix_delivered_delivery", "delivery"),
+)
+
+reached = Table(
+    "reached",
+    metadata,
+    Column("participant", String, primary_key=True),
+    Column("selection", String, primary_key=True),
+    Column("reading", RowNumber, nullable=False),
+)
+
+sealed = Table(
+    "sealed",
+    metadata,
+    Column("delivery", RowNumber, ForeignKey("delivery.number"), primary_key=True),
+    Column("circumstances", String, nullable=False),
+    Column("message", LargeBinary, nullable=False),
 )
 
 log_entry = Table(

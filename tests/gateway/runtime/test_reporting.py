@@ -85,12 +85,13 @@ def test_trouble_is_tried_again_with_the_same_octets(tell: Tell, status: int) ->
         async with world.running():
             talk = await begin(world)
             await due(world)
-            for number, seconds in ((1, 6), (2, 11), (3, 21)):
+            for number, pause in ((1, 5), (2, 10), (3, 20)):  # seconds, from a moment less than 5 s ago on
                 await world.until(lambda number=number: len(world.participant.messages) == number)
                 await asyncio.sleep(0.02)
-                await world.time.advance(seconds - 2)
+                await world.time.advance(pause - 5)
+                await asyncio.sleep(0.02)
                 assert len(world.participant.messages) == number
-                await world.time.advance(2)
+                await world.time.advance(6)
             await world.until(lambda: values(world) == [100])
             assert len({*world.participant.messages}) == 1
             assert world.events().count("delivery.status") == 1
@@ -363,6 +364,60 @@ def test_a_delivery_has_a_limit_and_the_rest_comes_in_the_next(tell: Tell) -> No
             talk.end()
 
     tell(story, limits={"readings_per_delivery": 2})
+
+
+def test_deliveries_that_go_together_stand_or_fall_alone(tell: Tell) -> None:
+    """Their messages are stored together, and so are their answers; one that fails keeps those behind it waiting."""
+
+    async def story(world: Any) -> None:
+        statuses = iter([204, 403, 409, 503])
+        world.participant.answer = lambda number: next(statuses, 204)
+        async with world.running():
+            talk = await begin(world, schedule_seconds=86_400)
+            for value in (200, 300, 400, 500):
+                await world.at_mark(value)
+            await talk.post(api.REPORT_NOW, api.ReportNow())
+            await world.until(lambda: "delivery.status" in world.events())
+            assert await counts(talk) == {"open": 2, "acknowledged": 2, "refused": 1}
+            first = list(world.participant.messages)
+            assert len(first) == 4
+            await world.time.advance(8)
+            await world.until(lambda: len(world.participant.messages) == 6)
+            assert world.participant.messages[4] == first[3]
+            await talk.post(api.REPORT_NOW, api.ReportNow())  # the refused one, too
+            await world.until(lambda: len(world.participant.messages) == 7)
+            await world.until(lambda: world.events().count("delivery.acknowledged") == 5)
+            assert await counts(talk) == {"open": 0, "acknowledged": 5, "refused": 0}
+            assert {*values(world)} == {100, 200, 300, 400, 500}
+            talk.end()
+
+    tell(story, limits={"readings_per_delivery": 1})
+
+
+def test_a_restart_amid_deliveries_that_go_together(tell: Tell) -> None:
+    """Whatever was sent when the gateway ended goes again in the same octets, and what was answered doesn't."""
+
+    async def story(world: Any) -> None:
+        async def stall(number: int) -> int:
+            if number == 2:
+                await asyncio.sleep(3600)
+            return 204
+
+        world.participant.answer = stall
+        async with world.running():
+            talk = await begin(world, schedule_seconds=86_400)
+            for value in (200, 300):
+                await world.at_mark(value)
+            await talk.post(api.REPORT_NOW, api.ReportNow())
+            await world.until(lambda: len(world.participant.messages) == 2)
+            talk.end()
+        async with world.running():
+            await world.until(lambda: len(world.participant.messages) == 4, passing=True)
+            await world.until(lambda: world.events().count("delivery.acknowledged") == 3)
+        first, second, again, _ = world.participant.messages
+        assert (first != second, second == again) == (True, True)
+
+    tell(story, limits={"readings_per_delivery": 1}, times={"answer_seconds": 300, "report_retry_seconds": 5})
 
 
 def test_a_restart_does_not_deliver_again_and_forgets_nothing(tell: Tell) -> None:

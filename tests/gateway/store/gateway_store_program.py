@@ -1,7 +1,8 @@
 """A gateway that stores and delivers until it is killed: ``gateway_store_program.py STORE RECEIVED FIRST COUNT``.
 
-It stores one reading after the other, from FIRST on, and sends what is due to a participant that writes each document
-to the file RECEIVED before it answers. Each line that it prints is a reading that was stored.
+It stores one reading after the other, from FIRST on, and sends what is due to a participant that writes each message to
+the file RECEIVED before it answers: the delivery's id, what is random in the message, and the document. Each line that
+the program prints is a reading that was stored.
 """
 
 import json
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smpki.gateway.readings import Obis, Reading
-from smpki.gateway.store.outbox import Selection
+from smpki.gateway.store.outbox import Answered, Sealed, Selection
 from smpki.gateway.store.store import GatewayStore
 from smpki.policy.device_id import DeviceId
 
@@ -39,14 +40,19 @@ def main(file: str, received: str, first: int, count: int) -> None:
                 with store.work() as work:
                     work.outbox.create("emt", selection, str(uuid.uuid4()), document, now=now)
             with store.view() as view:
-                due = view.outbox.due(now)
-            for delivery in due:
-                with store.work() as work:
-                    work.outbox.attempted(delivery.id, now=now, next_attempt_at=now)
-                participant.write(json.dumps([delivery.id, delivery.document.decode()]).encode() + b"\n")
+                due = view.outbox.due("emt", now, limit=2)
+            if number % 2 or not due:  # so that some go together
+                continue
+            with store.work() as work:
+                messages = [(each, each.sealed or Sealed("", os.urandom(8) + each.document)) for each in due]
+                work.outbox.attempt(messages, now=now, next_attempt_at=now)
+            for delivery, message in messages:
+                line = [delivery.id, message.message[:8].hex(), message.message[8:].decode()]
+                participant.write(json.dumps(line).encode() + b"\n")
                 os.fsync(participant.fileno())
-                with store.work() as work:
-                    work.outbox.acknowledge(delivery.id, status=204, now=now)
+            with store.work() as work:
+                work.outbox.answer([Answered(delivery, "acknowledged", 204) for delivery in due], now=now)
+                for delivery in due:
                     work.logs.append("consumer", "delivery.sent", delivery.id, now=now, consumer="anna")
 
 

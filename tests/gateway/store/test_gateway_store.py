@@ -1,24 +1,27 @@
 """Opening, looking, and what fails below the store: a refusal that says why, and nothing half-written."""
 
+import json
 import resource
 import shutil
 import sqlite3
 import stat
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, insert, text
 
 from smpki.db.engine import migrate, open_engine, reading, writing
 from smpki.db.migrations import configuration
 from smpki.errors import StoreError
 from smpki.gateway.readings import Reading
-from smpki.gateway.store.outbox import Selection
+from smpki.gateway.store.outbox import Sealed, Selection
 from smpki.gateway.store.store import SCHEMA, GatewayStore
 from smpki.gateway.store.tables import metadata
 
@@ -76,6 +79,30 @@ def test_the_program_knows_the_newest_step(store: GatewayStore, database: Path) 
     with reading(open_engine(f"sqlite:///{database}")) as connection:
         scripts = ScriptDirectory.from_config(configuration(connection, SCHEMA.steps, SCHEMA.version_table))
     assert scripts.get_current_head() == SCHEMA.version
+
+
+def test_messages_of_an_older_store_come_along(tmp_path: Path, noon: datetime) -> None:
+    """An open delivery goes in the same octets, also when the program has become newer meanwhile."""
+    file = tmp_path / "gateway.db"
+    file.touch()
+    engine = open_engine(f"sqlite:///{file}")
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    shutil.copy(SCHEMA.steps / "0001_store.py", steps)
+    migrate(engine, replace(SCHEMA, version="0001", steps=steps))
+    kept = {"circumstances": "these", "message": b64encode(b"octets").decode()}
+    with writing(engine) as connection:
+        values = {"id": "a", "participant": "emt", "document": b"{}", "state": "open", "attempts": 1}
+        times = dict.fromkeys(("created_at", "attempted_at", "next_attempt_at"), noon)
+        connection.execute(insert(metadata.tables["delivery"]).values(**values, **times))
+        connection.execute(insert(metadata.tables["state"]).values(name="sealed/a", value=json.dumps(kept)))
+        connection.execute(insert(metadata.tables["state"]).values(name="slot", value="1"))
+    engine.dispose()
+    store = GatewayStore.create(file)
+    with store.view() as view:
+        assert view.outbox.get("a").sealed == Sealed("these", b"octets")
+        assert view.state.all() == {"slot": "1"}
+    store.close()
 
 
 # Looking

@@ -45,7 +45,7 @@ class Schema:
 
 
 PKI = Schema(
-    version="0004",
+    version="0005",
     steps=Path(__file__).parent / "migrations" / "versions",
     version_table="alembic_version",
     hint="bring it up to date with `smpki init`",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Engine, RowMapping, func, insert, literal_column, select, update
 
 from smpki.ca.store.audit import AuditChain
 from smpki.ca.store.records import AuditEntry
@@ -19,6 +19,9 @@ from smpki.errors import ServiceError, StoreError
 from smpki.service.web.store.tables import queued_request
 
 _Q = queued_request.c
+
+# Written out, not bound: SQLite uses a partial index only where it finds the condition in the statement.
+_IS_OPEN = _Q.state != literal_column("'delivered'")
 
 
 class State(enum.StrEnum):
@@ -194,13 +197,14 @@ class RequestQueue:
         """
         query = select(*_COLUMNS).order_by(_Q.id)
         if not all:
-            query = query.where(_Q.state != State.DELIVERED)
+            query = query.where(_IS_OPEN)
         with reading(self._engine) as connection:
             return [_queued(row) for row in connection.execute(query).mappings()]
 
     def lengths(self, authority: str) -> dict[str, int]:
-        """How many requests are in each state."""
-        query = select(_Q.state, func.count().label("number")).where(_Q.authority == authority).group_by(_Q.state)
+        """How many requests are in each state; those that are delivered, most of all, are not counted."""
+        query = select(_Q.state, func.count().label("number")).where(_Q.authority == authority, _IS_OPEN)
+        query = query.group_by(_Q.state)
         with reading(self._engine) as connection:
             return {row.state: row.number for row in connection.execute(query)}
 

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 from smpki.db.types import HexText, RowNumber, UtcTime
 
 _IS_WORK = text("state IN ('waiting', 'answered')")
+_IS_OPEN = text("state <> 'delivered'")
 
 
 class RegistrationRow(SQLModel, table=True):
@@ -39,6 +40,7 @@ class QueuedRequestRow(SQLModel, table=True):
         ),
         UniqueConstraint("authority", "subject_key", "role", "message_id", name="uq_queued_request"),
         Index("ix_queued_request_due", "authority", "due_at", sqlite_where=_IS_WORK, postgresql_where=_IS_WORK),
+        Index("ix_queued_request_open", "authority", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from smpki_cli.common import Output, command, printable, read_file, rfc3339, surroundings
-from smpki_cli.token_key import KeyChoice, with_key
+from smpki_cli.keys import clock_for
+from smpki_cli.policy import policy_of
+from smpki_cli.token_key import KeyChoice, given_password, with_key
 from smpki_cli.verify import now_of, own_authorities
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from smpki.ca.home import Home
     from smpki.gateway.factory import Report
     from smpki.gateway.factory_folder import FactoryFolder
-    from smpki.gateway.provisioning import Commission
+    from smpki.gateway.provisioning import Commission, Issuer
     from smpki.gateway.workbench import Workbench
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -51,7 +53,8 @@ def _block(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @click.option("--manufacturer", default="XXX", show_default=True, help="Of counted ids: three letters (FLAG).")
 @click.option("--block", default="00", show_default=True, callback=_block, help="Of counted ids: fabrication block.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="Of counted ids: first number.")
-@click.option("--sub-ca", required=True, metavar="ORG.CA", help="The Sub-CA of this PKI that issues.")
+@click.option("--sub-ca", metavar="ORG.CA", help="The Sub-CA of this PKI that issues.")
+@click.option("--url", help="Or the web service of the one that issues; the manufacturer's TLS certificate asks.")
 @click.option("--gwh", required=True, metavar=_TRIPLE, help="The manufacturer: the folder of its triple.")
 @click.option("--gwa", required=True, metavar=_TRIPLE, help="The administrator: the folder of its certificates.")
 @click.option("--management", required=True, metavar="HOST:PORT", callback=_address, help="Where it manages gateways.")
@@ -80,7 +83,8 @@ def provision_command(
     manufacturer: str,
     block: int,
     first: int,
-    sub_ca: str,
+    sub_ca: str | None,
+    url: str | None,
     gwh: str,
     gwa: str,
     management: str,
@@ -97,7 +101,6 @@ def provision_command(
     is sig.key beside its sig.pem, unless --gwh-key or --token-key names another. A run that was interrupted is started
     again: what is done is found again, and nothing is made twice. Ends with 1 if a gateway could not be made.
     """
-    from smpki.ca.worker import open_in_worker
     from smpki.gateway.configuration import AdministratorConfiguration, WakeUpConfiguration
     from smpki.gateway.crew import Crew
     from smpki.gateway.device_numbers import counted, listed
@@ -105,11 +108,12 @@ def provision_command(
     from smpki.gateway.factory_folder import FactoryFolder
     from smpki.gateway.factory_office import Office
     from smpki.gateway.provisioning import commission_for
-    from smpki.service.issuing import SubCaProcess
     from smpki.service.parties import read_administrator, read_chain, read_manufacturer
 
     if (count is None) == (ids is None):
         raise click.UsageError("say which gateways: --count or --ids")
+    if (sub_ca is None) == (url is None):
+        raise click.UsageError("say who issues: --sub-ca or --url")
     devices = listed(read_file(ids), str(ids)) if ids else counted(manufacturer, block, first, count or 0)
     maker, receiver = (_folder_of(home, name) for name in (gwh, gwa))
     administrator = read_administrator(receiver)
@@ -121,20 +125,45 @@ def provision_command(
         server_name=server_name,
         certificates=tuple(Path(f"gwa-{use}.pem") for use in ("tls", "sig", "enc")),
     )
-    clock, _ = surroundings().clock(home.settings())
     key = key or KeyChoice(home, maker / "sig.key", None, None, None, None, None)
     folder = FactoryFolder(out.absolute())
-    with key.open() as private, SubCaProcess(partial(open_in_worker, home, "issue"), sub_ca) as issuer:
+    with key.open() as private, _issuing(home, sub_ca, url, maker) as (issuer, name, clock):
         signer = read_manufacturer(maker, private)
         office = Office(folder, signer, administrator, (*read_chain(maker), *read_chain(receiver)), clock)
         commission = commission_for(signer.certificate, administrator, place, WakeUpConfiguration(listen=wake_up))
         workbench = partial(_workbench, folder, commission)
         with Crew(workbench, "worker", min(workers or os.cpu_count() or 1, len(devices))) as crew:
             issuer.chain()  # a Sub-CA that can't issue says so before anything is made
-            with folder.used_by({"manufacturer": office.name, "issuer": sub_ca}):
+            with folder.used_by({"manufacturer": office.name, "issuer": name}):
                 counts = _show(output, make_gateways(devices, office, issuer, crew), len(devices), out)
     if counts["failed"]:
         ctx.exit(1)
+
+
+@contextmanager
+def _issuing(
+    home: "Home", sub_ca: str | None, url: str | None, maker: Path
+) -> "Iterator[tuple[Issuer, str, Callable[[], datetime]]]":
+    """Who issues, their name, and the clock of their PKI."""
+    if url is None:
+        from smpki.ca.worker import open_in_worker
+        from smpki.service.issuing import SubCaProcess
+
+        name = sub_ca or ""
+        clock, _ = surroundings().clock(home.settings())
+        with SubCaProcess(partial(open_in_worker, home, "issue"), name) as issuer:
+            yield issuer, name, clock
+        return
+    from smpki.participant.access import Access
+    from smpki.participant.signers import read_file_certificates
+    from smpki.service.own_ca import read_own_ca
+    from smpki.service.own_triple import FileOrTokenSource, read_identity
+    from smpki.service.remote_issuing import RemoteSubCa
+
+    clock = clock_for(read_file_certificates(maker / "tls.pem")[0], policy_of(home, None))
+    identity = read_identity(maker, FileOrTokenSource(None, partial(given_password, None)))
+    access = Access(url, identity, read_own_ca(maker, clock))
+    yield RemoteSubCa(access), access.ca.name.common_name, clock
 
 
 @contextmanager

@@ -54,11 +54,15 @@ class Desk:
         store_triple(self.own, Granted(tls, sig, enc, self.who.chain))
 
     def __call__(self, *words: object, ends: int = 0) -> Any:
+        printed = self.printed(*words, ends=ends)
+        return json.loads(printed) if printed else None
+
+    def printed(self, *words: object, ends: int = 0) -> str:
         environment = {"SMPKI_CLOCK": self.world.workshop.now.isoformat()}
         line = ["--home", str(self.folder / "none"), *map(str, words), "--json"]
         done = CliRunner().invoke(main, line, env=environment, catch_exceptions=False)
         assert done.exit_code == ends, done.output
-        return json.loads(done.stdout) if done.stdout else None
+        return done.stdout
 
     def refused(self, *words: object) -> str:
         code: str = self(*words, ends=1)["error"]["code"]
@@ -200,3 +204,30 @@ def test_who_is_not_told_whom_to_trust(desk: Desk, other_pki: Any) -> None:
     assert desk.refused("participant", "status", "--url", "http://ca.example", "--as", desk.own, "--trust", roots) == (
         "web_service.url"
     )
+
+
+def test_a_manufacturer_has_gateways_certified(world: Any, tmp_path: Path) -> None:
+    desk = Desk(world, tmp_path / "desk", "Hersteller.GWH", OU=None)
+    administrator = Desk(world, tmp_path / "administrator", "Verwalter.GWA", OU=None)
+    parties = ["--gwh", desk.own, "--gwa", administrator.own, "--manufacturer", "ABC", "--out", desk.folder / "out"]
+    places = ["--management", "gwa.example:1", "--admin", "gwa.example:2", "--time", "gwa.example:3"]
+    with serving(world) as url:
+        line = ["gateway", "provision", *parties, *places, "--url", url]
+        assert counts(desk.printed(*line, "--count", 2)) == {"provisioned": 2, "known": 0, "failed": 0}
+        (desk.folder / "out" / "eabc0000000002" / "delivery.json").unlink()  # as if it had been killed before
+        assert counts(desk.printed(*line, "--count", 3)) == {"provisioned": 2, "known": 1, "failed": 0}
+        other = ["--manufacturer", "ABD", "--out", desk.folder / "other", "--gwh", administrator.own]
+        assert desk.refused(*line, *other, "--count", 1) == "provision.gwh.role"
+    records = sorted((desk.folder / "out").glob("*/delivery.json"))
+    root = desk.folder / "out" / "eabc0000000001" / "root.pem"
+    assert desk("gateway", "check-delivery", *records, "--trust", root)["valid"]
+    rows = world.workshop.tables()["certificate"]
+    assert len([row for row in rows if row["subject_cn"].endswith(".SMGW")]) == 9
+    line[-1] = "https://127.0.0.1:1/"
+    assert desk.refused(*line, "--count", 4) == "tls.transport.unreachable"
+
+
+def counts(printed: str) -> dict[str, int]:
+    """What the factory says in the end."""
+    last = json.loads(printed.splitlines()[-1])
+    return {name: last[name] for name in ("provisioned", "known", "failed")}

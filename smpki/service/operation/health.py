@@ -54,6 +54,9 @@ class Readiness:
                 self._check()
         except SmpkiError as error:
             return error
+        except Exception as error:
+            log.exception(LogEvent("ready.failed", "whether the server is ready can't be told"))
+            return ServiceError("service.check.failed", f"the check failed: {type(error).__name__}", hint="see the log")
         return None
 
     def _note(self, found: SmpkiError | None) -> None:

@@ -254,6 +254,7 @@ def test_what_stands_against_all_of_it_is_said_before(_factory_template: Factory
     [
         [],
         ["--count", "1", "--ids", "ids"],
+        ["--count", "1", "--url", "https://ca.example/"],
         ["--count", "1", "--block", "XY"],
         ["--count", "1", "--time", "gwa.example"],
         ["--count", "1", "--wake-up", "gwa.example:99999"],

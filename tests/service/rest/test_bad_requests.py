@@ -1,4 +1,4 @@
-"""What strangers, the careless and the hostile send: the right status, a problem detail, and nothing that isn't theirs."""
+"""What strangers, the careless and the hostile send: the right status, a problem detail, nothing that isn't theirs."""
 
 import json
 import threading

@@ -79,6 +79,13 @@ class Keys:
             return TokenSource(self.token)
         return FileSource(lambda: self._password("Password of the private key"), self.key_file)
 
+    @property
+    def beside(self) -> "KeySource":
+        """Where the keys of certificates are of which no option says it: beside them, or in the token."""
+        from smpki.service.own_triple import FileOrTokenSource
+
+        return FileOrTokenSource(self.token, lambda: self._password("Password of the private key"))
+
     def signer(self, place: Path) -> "Signer":
         """Who signs: the SIG certificate in a file or folder, with its key."""
         from smpki.participant.signers import open_signer

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import click
 from smpki_cli.common import Output
 from smpki_cli.keys import Keys, clock_for
 from smpki_cli.policy import policy_of
-from smpki_cli.token_key import given_password, pin_of
+from smpki_cli.token_key import pin_of
 
 if TYPE_CHECKING:
     from smpki.ca.home import Home
@@ -50,10 +51,9 @@ class Caller:
 
     def identity(self, folder: Path) -> "Identity":
         """Our TLS certificate and key."""
-        from smpki.service.own_triple import FileOrTokenSource, read_identity
+        from smpki.service.own_triple import read_identity
 
-        password = functools.partial(given_password, self.keys.password_file)
-        return read_identity(folder, FileOrTokenSource(self.keys.token, password))
+        return read_identity(folder, self.keys.beside)
 
     def ca(self, folder: Path) -> "OwnCa":
         """Our CA."""
@@ -72,6 +72,7 @@ class Caller:
         from smpki.participant.access import Access
         from smpki.participant.web_service import Patience
 
+        logging.getLogger("smpki.tls").addHandler(logging.NullHandler())  # what goes wrong is shown as a refusal
         own = self.own(folder)
         return Access(self.url or url or "", self.identity(own), self.ca(own), Patience(self.seconds, self.tries))
 

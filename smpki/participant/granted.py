@@ -43,12 +43,15 @@ class Granted:
         return tuple(one.public_bytes(Encoding.DER) for one in self.certificates)
 
     def files(self) -> Mapping[str, bytes]:
-        """File name to content, as ``smpki issue`` writes them."""
+        """File name to content, as ``smpki issue`` writes them.
+
+        Write ``sig.pem`` last: once it is there, a watcher takes the renewal for done.
+        """
         return {
             "chain.pem": _pem(self.chain),
             "enc.pem": _pem([self.enc]),
-            "sig.pem": _pem([self.sig]),
             "tls.pem": _pem([self.tls]),
+            "sig.pem": _pem([self.sig]),
         }
 
 

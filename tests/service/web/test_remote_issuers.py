@@ -1,10 +1,13 @@
-"""An administrator whose Sub-CA is a web service."""
+"""A factory and an administrator whose Sub-CA is a web service."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from smpki.errors import IssuingError, RequestError, RevocationError, SmpkiError
+from smpki.gateway.provisioning import Issuance
 from smpki.participant.access import Access
 from smpki.participant.acts import device_admin, revocation_request
 from smpki.participant.own_ca import OwnCa, material_of
@@ -12,6 +15,7 @@ from smpki.participant.web_service import Patience
 from smpki.policy.names import DistinguishedName
 from smpki.requests.build import RequestedNames
 from smpki.service.administrator.remote_authority import RemoteAuthority
+from smpki.service.remote_issuing import RemoteSubCa
 from smpki.trust.question import Revocation
 
 
@@ -27,6 +31,37 @@ def gateway(world: Any, number: int, *, ou: str, serial: str) -> bytes:
         f"EABC00000000{number:02}.SMGW", OU=ou, serialNumber=serial, names=RequestedNames()
     )
     return package
+
+
+def test_a_factory_gets_its_quality_seals_there(world: Any) -> None:
+    gwh = world.register("Hersteller.GWH", OU=None)
+    packages = [gwh.authorised(gateway(world, number, ou="Hersteller GmbH", serial="0")) for number in range(5)]
+    unauthorised = gateway(world, 7, ou="Hersteller GmbH", serial="0")
+
+    async def story() -> tuple[list[Issuance], list[Issuance], tuple[x509.Certificate, ...]]:
+        async with world.service() as service:
+            issuer = RemoteSubCa(access_of(world, gwh, service.server.port))
+            first = await asyncio.to_thread(issuer.issue, [*packages, unauthorised])
+            again = await asyncio.to_thread(issuer.issue, packages)
+            return first, again, await asyncio.to_thread(issuer.chain)
+
+    first, again, chain = world.run(story())
+    assert [one.state for one in first] == [*["issued"] * 5, "refused"]
+    assert isinstance(first[-1].error, RequestError)
+    assert [one.certificates for one in again] == [one.certificates for one in first[:-1]]
+    names = [one.certificates[0].subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value for one in again]
+    assert names == [f"EABC00000000{number:02}.SMGW" for number in range(5)]
+    assert {one.chain for one in again} == {gwh.chain} == {chain}
+
+
+def test_a_factory_whose_sub_ca_is_away(world: Any) -> None:
+    gwh = world.register("Hersteller.GWH", OU=None)
+    package = gwh.authorised(gateway(world, 1, ou="Hersteller GmbH", serial="0"))
+    issuer = RemoteSubCa(access_of(world, gwh, 9))
+    for asked in (lambda: issuer.issue([package] * 3), issuer.chain):
+        with pytest.raises(SmpkiError) as failed:
+            asked()
+        assert failed.value.code == "tls.transport.unreachable"
 
 
 def test_an_administrator_asks_revokes_and_hands_over_there(world: Any) -> None:

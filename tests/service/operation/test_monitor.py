@@ -1,4 +1,4 @@
-"""Health, readiness and metrics over HTTP; what is looked up is looked up seldom, and a look that hangs hurts nobody."""
+"""Health, readiness and metrics over HTTP; figures are looked up seldom, and a look that hangs hurts nobody."""
 
 import asyncio
 import threading
@@ -131,6 +131,12 @@ def test_where_a_look_fails_the_rest_is_told(server: Server) -> None:
     server.error = None
     server.seconds += 11
     assert server.figures() == {"figure": 2, "smpki_looks_failed": 0}
+
+
+def test_a_check_that_fails_in_another_way_is_no_yes(server: Server) -> None:
+    server.error = RuntimeError("something")
+    (ready,) = run(server.ask("/ready"))
+    assert (ready.status_code, ready.json()["error"]) == (503, "service.check.failed")
 
 
 OTHERS: dict[str, tuple[str, str, int]] = {

@@ -10,6 +10,7 @@ from smpki.service.portal.application import Page, status_of
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.packages import after_of
 from smpki.service.portal.pages import page
+from smpki.service.portal.passkeys import can_have_passkeys, passkeys_of
 from smpki.service.portal.visit import SESSION, Visit
 
 
@@ -28,7 +29,15 @@ def pages() -> tuple[Page, ...]:
 def _account(visit: Visit, error: SmpkiError | None = None, token: str = "") -> Response:
     actor = visit.need()
     tokens = visit.site.desk.accounts.tokens.of(actor.account, limit=AT_ONCE)
-    return page(visit, "account.html", status_of(error) if error else 200, tokens=tokens, token=token, error=error)
+    return page(
+        visit,
+        "account.html",
+        status_of(error) if error else 200,
+        tokens=tokens,
+        token=token,
+        passkeys=passkeys_of(visit).of(actor) if can_have_passkeys(visit) else None,
+        error=error,
+    )
 
 
 def _set_password(visit: Visit) -> Response:

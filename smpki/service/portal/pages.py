@@ -1,7 +1,6 @@
 """Pages from templates, each in the visitor's language."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from smpki.errors import SmpkiError
 from smpki.policy.text import visible
 from smpki.service.accounts.actor import Actor
+from smpki.service.portal.explanations import clause_of, meaning_of
 from smpki.service.portal.languages import LANGUAGES, translations
 from smpki.service.portal.visit import Visit
 from smpki.service.portal.words import WORDS, menu
@@ -70,17 +70,23 @@ def _environment(language: str) -> jinja2.Environment:
         "menu": _menu(texts),
         "word": _word(texts),
         "meaning": _meaning(texts),
+        "clause": clause_of,
     }
     environment.filters |= {
         "day": lambda moment: format_date(moment, "medium", locale=language),
         "month": lambda moment: format_date(moment, "LLLL yyyy", locale=language),
-        "moment": lambda moment: f"{format_datetime(moment, 'medium', locale=language)} UTC",
+        "moment": lambda moment: _with_spaces(f"{format_datetime(moment, 'medium', locale=language)} UTC"),
         "iso": lambda moment: moment.isoformat(),
         "span": lambda delta: format_timedelta(delta, locale=language),
         "said": lambda finding: texts.gettext(finding.text).format_map(_Shown(finding.values)),
-        "complaint": lambda error: _by_code(texts, error.code, error.message),
+        "complaint": lambda error: _by_code(texts, error.code),
     }
     return environment
+
+
+def _with_spaces(text: str) -> str:
+    """Plain spaces for the narrow ones that Babel writes, which would be made visible."""
+    return text.replace("\u202f", " ")
 
 
 def _menu(texts: NullTranslations) -> Callable[[Actor | None], list[tuple[str, str]]]:
@@ -92,11 +98,11 @@ def _word(texts: NullTranslations) -> Callable[[str], str]:
 
 
 def _meaning(texts: NullTranslations) -> Callable[[str], str]:
-    """What a finding means, where the language has own words for its code; the finding itself is in English."""
+    """What the rule of a finding is about; the finding itself says what was found."""
 
     def meaning(code: str) -> str:
-        translated = str(texts.gettext(f"finding {code}"))
-        return "" if translated == f"finding {code}" else translated
+        found = meaning_of(code)
+        return str(texts.gettext(found)) if found else ""
 
     return meaning
 
@@ -117,12 +123,7 @@ class _Shown(dict[str, str]):
         return f"{{{name}}}"
 
 
-def _by_code(texts: Any, code: str, message: str) -> str:
-    """What an error says: the language's own words where it has some for its code, and the message else."""
-    translated = texts.gettext(f"error {code}")
-    return message if translated == f"error {code}" else str(translated)
-
-
-def days_until(moment: datetime, now: datetime) -> int:
-    """Whole days that are left; negative when it is over."""
-    return (moment - now).days
+def _by_code(texts: NullTranslations, code: str) -> str:
+    """What an error says in the language's own words; empty where it has none for the code."""
+    translated = str(texts.gettext(f"error {code}"))
+    return "" if translated == f"error {code}" else translated

@@ -2,11 +2,21 @@
 
 from starlette.applications import Starlette
 
-from smpki.service.portal import access, applications, audit, authorities, certificates, entry, packages, tryouts
+from smpki.service.portal import (
+    access,
+    applications,
+    audit,
+    authorities,
+    certificates,
+    entry,
+    packages,
+    passkeys,
+    tryouts,
+)
 from smpki.service.portal.application import portal
 from smpki.service.portal.site import Site
 
-ROOMS = (entry, authorities, certificates, packages, applications, audit, tryouts, access)
+ROOMS = (entry, authorities, certificates, packages, applications, audit, tryouts, access, passkeys)
 
 
 def whole_portal(site: Site) -> Starlette:

@@ -1,18 +1,19 @@
 """A portal over a PKI, and browsers that visit it."""
 
+import asyncio
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from starlette.testclient import TestClient
 
 from smpki.service.accounts.accounts import Accounts
 from smpki.service.accounts.actor import Role
@@ -34,14 +35,33 @@ ORIGIN = "http://testserver"
 PASSWORD = "correct horse battery staple"
 
 
+class Client:
+    """Asks the portal in memory, with a loop and cookies of its own."""
+
+    def __init__(self, application: Any, language: str) -> None:
+        self._runner = asyncio.Runner()
+        transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+        headers = {"accept-language": language}
+        self._client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers, follow_redirects=True)
+
+    def get(self, path: str) -> httpx.Response:
+        return self._runner.run(self._client.get(path))
+
+    def post(self, path: str, **request: Any) -> httpx.Response:
+        return self._runner.run(self._client.post(path, **request))
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+
 @dataclass
 class Browser:
     """Somebody's browser; forms carry what the page before put into them."""
 
-    client: TestClient
+    client: Client
     text: str = ""
     status: int = 0
-    field_values: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> "Browser":
         return self._took(self.client.get(path))
@@ -79,10 +99,11 @@ class Town:
     world: Any
     desk: Desk
     site: Site
+    clients: list[Client] = field(default_factory=list)
 
     def browser(self, language: str = "en") -> Browser:
-        client = TestClient(whole_portal(self.site), base_url=ORIGIN, headers={"accept-language": language})
-        return Browser(client)
+        self.clients.append(Client(whole_portal(self.site), language))
+        return Browser(self.clients[-1])
 
     def account(self, name: str, role: Role, common_name: str | None = None) -> None:
         accounts = self.desk.accounts
@@ -110,10 +131,7 @@ def town_of(world: Any, pki: Any, trials: Any = None) -> Town:
 @pytest.fixture
 def town(world: Any) -> Iterator[Town]:
     with world.workshop.open() as pki:
-        yield town_of(world, pki)
-
-
-@pytest.fixture
-def towns(world: Any) -> Callable[[Any], Town]:
-    """Call it with an open PKI."""
-    return lambda pki: town_of(world, pki)
+        town = town_of(world, pki)
+        yield town
+        for client in town.clients:
+            client.close()

@@ -14,6 +14,7 @@ from smpki.service.accounts.actor import Role
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.csrf import form_token, is_ours
 from smpki.service.portal.entry import own_path
+from smpki.service.portal.explanations import clause_of, meaning_of
 from smpki.service.portal.languages import chosen
 from smpki.service.portal.visit import LARGEST_FILE
 
@@ -313,3 +314,19 @@ def test_pages_say_what_browsers_may_do_with_them(town: Any) -> None:
     browser.send("/login", name="paul", password="correct horse battery staple")
     cookie = browser.response.history[0].headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=lax" in cookie
+
+
+@pytest.mark.parametrize(
+    ("code", "clause"),
+    [
+        ("tr-03109-4.a2.key_usage.bits", "BSI TR-03109-4 A.2"),
+        ("rfc-5280.4_1_2_2.serial.not_positive", "RFC 5280 4.1.2.2"),
+        ("sm-pki-cp.a.organizational_unit.pattern", "Certificate Policy der Smart Metering PKI A"),
+        ("tr-03116-3.table_6.curve", "BSI TR-03116-3"),
+        ("x-520.attribute.encoding", "ITU-T X.520"),
+        ("lint.unknown_type", "smpki"),
+    ],
+)
+def test_a_finding_says_where_its_rule_stands(code: str, clause: str) -> None:
+    assert clause_of(code) == clause
+    assert meaning_of(code)

@@ -151,7 +151,7 @@ ELSEWHERE = re.compile(
     r"|\bissues? [0-9]+\b(?!\.[0-9])",
     re.IGNORECASE,
 )
-FOLDERS = (*("smpki", "cli", "policies", "tests", "scripts", ".ci"), *("docs", "examples", "benchmarks"))
+FOLDERS = (*("smpki", "cli", "policies", "tests", "scripts", "deploy", ".ci"), *("docs", "examples", "benchmarks"))
 
 
 def test_every_file_makes_sense_on_its_own() -> None:

@@ -55,3 +55,14 @@ def test_delivery(tmp_path: Path) -> None:
     assert result["ratios"].keys() == {f"{way}_of_cms_{size}" for way in ("whole", "server") for size in sizes}
     assert all(0.02 < ratio < 3 for ratio in result["ratios"].values())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_service(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "service.py"), "--quick", "--json", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ratios = json.loads(done.stdout)["ratios"]
+    assert ratios.keys() >= {"service_of_batch", "cpu_of_batch"}
+    assert all(0.2 < ratio < 3 for ratio in ratios.values())
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from smpki.requests.device_admin import build_device_admin_update
 from smpki.requests.revocation import RevocationItem, build_revocation_request
@@ -163,7 +164,8 @@ def check(target: Target, body: bytes) -> None:
             read_answer(response.content, Operation.GET_SERVICE_STATUS)
         assert caught.value.fault.code is not FaultCode.SERVER
         return
-    (operation,) = (one for one in Operation if f"{one}_Res".encode() in response.content)
+    ((answer,),) = etree.fromstring(response.content)
+    operation = Operation(etree.QName(answer).localname.removesuffix("_Res"))
     assert read_answer(response.content, operation).code is not ReturnCode.FAILURE_INTERNAL_ERROR
 
 

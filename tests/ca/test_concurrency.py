@@ -17,14 +17,18 @@ from typing import Any
 
 import pytest
 
-from smpki.ca.batch import CHUNK
 from smpki.ca.sub_cas import SubCaOrder
 from smpki.ca.triples import Order
 from smpki.errors import IssuingError
 
 SUB_CA = "Beispiel.CA"
-LONG = 2 * CHUNK + 40  # packages of a batch that goes on when two workers have done their first ones
-SMPKI = [sys.executable, "-c", "from smpki_cli.main import main; main()"]
+CHUNK = 48  # packages that a worker does at once; a third of the usual, so that there need not be so many
+LONG = 2 * CHUNK + 16  # packages of a batch that goes on when two workers have done their first ones
+SMPKI = [
+    sys.executable,
+    "-c",
+    f"from smpki.ca import batch; batch.CHUNK = {CHUNK}; import smpki_cli.main as cli; cli.main()",
+]
 
 
 @pytest.fixture(params=["workshop", "postgres_workshop"], ids=["sqlite", "postgresql"])
@@ -229,7 +233,7 @@ class Batch:
 
     def run(self, workers: int = 2) -> None:
         process = self.start(workers)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
 
     def intents(self) -> int:
@@ -265,7 +269,7 @@ class Batch:
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:
     """Wait, as long as the process runs if one is given."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         assert process is None or process.poll() is None, process.communicate()[1]
@@ -313,7 +317,7 @@ def test_a_batch_that_was_interrupted_is_started_again(office: Any, packages: An
 
     process = start()
     os.kill(max(children(process.pid)), signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "[batch.worker]" in errors
     assert "Traceback" not in errors

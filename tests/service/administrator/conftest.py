@@ -47,6 +47,7 @@ from smpki.policy.device_id import DeviceId
 from smpki.policy.names import DistinguishedName
 from smpki.requests.build import RequestedNames, build_initial_package
 from smpki.requests.keys import Signer
+from smpki.service.administrator import runner
 from smpki.service.administrator.adoption import Adoption
 from smpki.service.administrator.authority import issue_at, loaded, process_at
 from smpki.service.administrator.configuration import Configuration, load_configuration
@@ -504,7 +505,8 @@ Story = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def world(_office_of_gwa: Office, tmp_path: Path) -> World:
+def world(_office_of_gwa: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(runner, "_LOOK", 5.0)  # orders come from this process; to look for others' takes its time
     office = Office(tmp_path / "office", _office_of_gwa.folder)
     shutil.copytree(_office_of_gwa.folder / "home", office.folder / "home")
     return World(office, tmp_path)

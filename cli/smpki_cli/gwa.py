@@ -208,9 +208,20 @@ def show_command(home: "Home", output: Output, desk: Desk, gateway: str, limit: 
     output.table(values, ("", ""), facts)
 
 
+@command("events")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="So many of the latest.")
+@with_desk
+def events_command(home: "Home", output: Output, desk: Desk, limit: int) -> None:
+    """Show what has happened, with whatever gateway or with none of ours; the latest in front."""
+    with desk.store.view() as view:
+        events = view.journal.events(limit=limit)
+    rows = ((f"{one.at:%Y-%m-%d %H:%M:%S}", one.level, one.gateway or "", one.text, one.event) for one in events)
+    output.table({"events": [one.as_dict() for one in events]}, ("at (UTC)", "", "gateway", "", "event"), rows)
+
+
 def _reason(error: Mapping[str, str] | None) -> str:
     return f": {error['message']} [{error['code']}]" if error else ""
 
 
-for each in (serve_command, adopt_command, list_command, show_command, *JOB_COMMANDS):
+for each in (serve_command, adopt_command, list_command, show_command, events_command, *JOB_COMMANDS):
     gwa_command.add_command(each)

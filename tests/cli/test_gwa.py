@@ -211,6 +211,8 @@ def test_records_that_are_refused(scene: Scene, tmp_path: Path) -> None:
     assert (code, json.loads(output)["error"]["code"]) == (1, "cms.signature.digest")
     assert several == 1
     assert GATEWAY in text
+    (noted,) = scene.do(["gwa", "events", "--limit", "3"])
+    assert "cms.signature.digest" in [one["event"] for one in noted["events"]]
 
 
 @pytest.mark.parametrize(
@@ -237,9 +239,10 @@ def test_words_for_people(scene: Scene) -> None:
         ["gwa", "list"],
         ["gwa", "show", GATEWAY],
         ["gwa", "wake", "eabc0000000099"],
+        ["gwa", "events"],
         ["gwa", "wake", "no gateway"],
     )
-    (listed, list_text), (shown, show_text), (unknown, _), (bad, _) = answers
-    assert (listed, shown, unknown, bad) == (0, 0, 1, 1)
+    (listed, list_text), (shown, show_text), (unknown, _), (happened, _), (bad, _) = answers
+    assert (listed, shown, unknown, happened, bad) == (0, 0, 1, 0, 1)
     assert GATEWAY in list_text
     assert "gwa.adopt" in show_text

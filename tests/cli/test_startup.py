@@ -256,6 +256,7 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         *(["gwa", kind, *order] for kind in ("self-test", "report")),
         ["gwa", "hand-over", *order, "--to", "Neu.GWA", *places, *theirs],
         ["gwa", "show", "exxx0000000001"],
+        ["gwa", "events"],
         ["gwa", "serve", str(tmp_path / "gwa.yaml"), "--for", "0"],
         SMPKI_GWA_CONFIG=str(tmp_path / "gwa.yaml"),
     )

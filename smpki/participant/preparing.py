@@ -1,5 +1,7 @@
 """Prepare the renewals that are due, so that only sending is left."""
 
+import fcntl
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -76,14 +78,32 @@ def prepare_renewals(
         try:
             signer = signer_of(found.certificate, found.file, source)
             names = names_of(found.certificate, _tls_certificate(found, watched))
-            with _appearing(folder) as draft:
-                made = write_renewal(signer, names, policy, draft, place(draft, found), now)
+            made: tuple[str, ...] = ()
+            with _turn(out):
+                if not package.exists():
+                    with _appearing(folder) as draft:
+                        made = write_renewal(signer, names, policy, draft, place(draft, found), now)
+                    made = tuple(str(folder / Path(one).name) if Path(one).parent == draft else one for one in made)
         except SmpkiError as error:
             if error.code != "keys.missing":
                 yield Prepared(subject, previous, package, error=error)
         else:
-            named = tuple(str(folder / Path(one).name) if Path(one).parent == draft else one for one in made)
-            yield Prepared(subject, previous, package, named)
+            yield Prepared(subject, previous, package, made)
+
+
+@contextmanager
+def _turn(out: Path) -> Iterator[None]:
+    """One watcher at a time makes folders here."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # which gives up the lock too
 
 
 @contextmanager
@@ -97,8 +117,12 @@ def _appearing(folder: Path) -> Iterator[Path]:
         draft.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
-        message, hint = f"can't be written: {error.strerror}", "see to the folder and the disk"
-        raise SmpkiError("output.unwritable", message, where=str(folder), hint=hint) from None
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> SmpkiError:
+    message, hint = f"can't be written: {error.strerror}", "see to the folder and the disk"
+    return SmpkiError("output.unwritable", message, where=str(folder), hint=hint)
 
 
 def _tls_certificate(sig: Found, watched: Sequence[Watched]) -> x509.Certificate | None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +50,7 @@ class Ca:
         self._counter = counter
         self.packages: list[bytes] = []
         self.later = False
+        self._turn = threading.Lock()
         material = material_of([counter.root, counter.certificate])
         name = DistinguishedName.from_x509(counter.certificate.subject)
         self.ca = OwnCa(name, lambda: material, Revocation.IF_KNOWN, lambda: DUE)
@@ -57,9 +60,10 @@ class Ca:
         yield self
 
     async def request_certificates(self, package: bytes, **options: Any) -> tuple[bytes, ...] | None:
-        if package not in self.packages:
-            self.packages.append(package)
-            self._issue(package, self._folder / str(len(self.packages)))
+        with self._turn:
+            if package not in self.packages:
+                self.packages.append(package)
+                self._issue(package, self._folder / str(len(self.packages)))
         if self.later:
             assert options["message_id"]
             return None
@@ -144,6 +148,14 @@ def new_folder(base: Path, number: int) -> Path:
     folder = base / str(number)
     folder.mkdir()
     return folder
+
+
+def test_two_watchers_make_one_renewal(tmp_path: Path, counter: Any, policy: Policy) -> None:
+    watcher = Watcher(tmp_path, counter, policy)
+    with ThreadPoolExecutor(2) as pool:
+        looks = [look.result() for look in [pool.submit(watcher.look) for _ in range(2)]]
+    assert [one.error for look in looks for one in look] == [None, None]
+    watcher.assert_renewed()
 
 
 def test_what_fails_is_told_and_done_the_next_time(tmp_path: Path, counter: Any, policy: Policy) -> None:

@@ -1,7 +1,9 @@
 """Request packages by people and scripts: what the lint says, granted at once or held for an operator, what came of
 them."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smpki.ca.audited import audited
@@ -17,6 +19,7 @@ from smpki.service.accounts.actor import Actor, Role
 from smpki.service.desk.access import require, sees, unknown
 from smpki.service.desk.store.submissions import NewSubmitted, Submissions, SubmissionState, Submitted
 from smpki.service.web.entitlement import check_package
+from smpki.service.web.granting import IN_PROGRESS, PAUSES
 from smpki.service.web.senders import Sender
 from smpki.service.web.store.registry import Registry
 
@@ -36,10 +39,13 @@ class Packages:
     """Where participants hand in packages, first ones and renewals alike.
 
     :param sub_ca: CN of the Sub-CA that issues
+    :param wait: waits so many seconds, while another issues to the same subject
     """
 
-    def __init__(self, pki: Pki, sub_ca: str) -> None:
+    def __init__(self, pki: Pki, sub_ca: str, wait: Callable[[float], None] = time.sleep) -> None:
         self._pki = pki
+        self._wait = wait
+        self._turn = threading.Lock()
         self._sub_ca = sub_ca
         self._store = pki.store.beside(Submissions)
         self._registry = pki.store.beside(Registry)
@@ -125,7 +131,17 @@ class Packages:
         return Sender(name, kind, self._registry.find(name.key(), kind.value))
 
     def _issue(self, package: bytes, kind: CertificateType, name: str) -> None:
-        (outcome,) = self._pki.issue([Order(name, package, kind)], self._sub_ca)
+        with self._turn:  # what comes twice at once is granted once, and the second finds it
+            self._issue_in_turn(Order(name, package, kind))
+
+    def _issue_in_turn(self, order: Order) -> None:
+        (outcome,) = self._pki.issue([order], self._sub_ca)
+        for pause in PAUSES:
+            if outcome.error is None or outcome.error.code not in IN_PROGRESS:
+                break
+            self._pki.store.recover()  # the other process may be dead
+            self._wait(pause)
+            (outcome,) = self._pki.issue([order], self._sub_ca)
         if outcome.error is not None:
             raise outcome.error
 

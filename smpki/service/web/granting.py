@@ -19,8 +19,8 @@ from smpki.service.web.entitlement import check_cert_type, check_package
 from smpki.service.web.senders import Sender
 from smpki.soap.messages import RequestCertificate
 
-_IN_PROGRESS = ("issuing.subject.in_progress", "issuing.package.in_progress")
-_PAUSES = (0.1, 0.3, 1.0)
+IN_PROGRESS = ("issuing.subject.in_progress", "issuing.package.in_progress")
+PAUSES = (0.1, 0.3, 1.0)
 """Seconds to wait for another process that is issuing to the same subject."""
 
 
@@ -86,8 +86,8 @@ class SubCaGranting:
         """See :meth:`Granting.grant`."""
         order = Order(_name(wish.sender), wish.package, wish.kind)
         outcome = await self._ask(order)
-        for pause in _PAUSES:
-            if outcome.error is None or outcome.error.code not in _IN_PROGRESS:
+        for pause in PAUSES:
+            if outcome.error is None or outcome.error.code not in IN_PROGRESS:
                 break
             await asyncio.to_thread(self._pki.store.recover)  # the other process may be dead, or this one gave it up
             await asyncio.sleep(pause)

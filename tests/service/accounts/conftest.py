@@ -55,7 +55,6 @@ class Authenticator:
             "authenticatorData": data,
             "clientDataJSON": client,
             "signature": signature,
-            "userHandle": user or b"",
         }
         return self._answer({name: text(value) for name, value in values.items()})
 

@@ -1,15 +1,18 @@
 """``smpki participant``."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from smpki.errors import SmpkiError
 from smpki_cli.common import Output, command, refuse
 from smpki_cli.keys import Keys, now_in, with_keys
 from smpki_cli.participant_service import chain_command, pending_command, receive_command, status_command
 from smpki_cli.policy import policy_of
+from smpki_cli.serving import told_within
 from smpki_cli.web_service import PENDING, Caller, pending_folder, start_provider, with_web_service
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def participant_command() -> None:
 @click.option(
     "--policy", "policy_file", type=click.Path(path_type=Path), help="Default: the home's, or the one that comes along."
 )
+@click.option("--every", type=click.FloatRange(1), metavar="SECONDS", help="Again and again, until SIGTERM or SIGINT.")
 @PENDING
 @with_keys(new=True, signer=True)
 @with_web_service("--send")
@@ -50,6 +54,7 @@ def watch_command(
     places: tuple[Path, ...],
     prepare: Path | None,
     policy_file: Path | None,
+    every: float | None,
     pending: Path | None,
 ) -> None:
     """Say which certificates in files and folders expire when, and which triples can be renewed.
@@ -58,46 +63,72 @@ def watch_command(
     the old one stays where it is. Started again after a crash it sends the same package again. Ends with 0 when nothing
     is to be done, with 3 when a triple is due for renewal, with 4 when one has expired, with 1 when a renewal failed.
     """
-    from smpki.participant.preparing import prepare_renewals
-    from smpki.participant.watch import exit_code
-
     if caller.url is not None and prepare is None:
         raise click.UsageError("say where new keys and triples go: --prepare")
-    policy = policy_of(home, policy_file)
-    watched, now = _look(places, prepare, policy)
-    prepared: list[Prepared] = []
-    renewed: list[Renewed] = []
-    if prepare is not None:
-        prepared += prepare_renewals(
-            watched,
-            keys.source,
-            lambda folder, one: keys.place(folder, f"{one.subject.common_name} {now:%Y-%m-%d %H:%M:%S}"),
-            prepare,
-            policy,
-            now,
-        )
-        if caller.url is not None:
-            renewed = asyncio.run(_renew(prepared, caller, pending))
-            watched, now = _look(places, prepare, policy)
-    _show(output, watched, prepared, renewed)
-    failed = [*filter(None, (each.error for each in prepared)), *filter(None, (each.error for each in renewed))]
-    ctx.exit(1 if failed else exit_code(watched))
+    watch = Watch(output, keys, caller, places, prepare, policy_of(home, policy_file), pending)
+    if every is None:
+        ctx.exit(watch.once())
+    while True:
+        try:
+            watch.once()
+        except SmpkiError as error:  # it may be mended until the next time
+            refuse(error, output.as_json)
+        if asyncio.run(told_within(every)):
+            break
 
 
-def _look(places: tuple[Path, ...], prepare: Path | None, policy: "Policy") -> "tuple[tuple[Watched, ...], datetime]":
-    """How certificates stand now, those of renewals that have come included."""
-    from smpki.participant.watch import assess, find_certificates
+@dataclass(frozen=True)
+class Watch:
+    """What is watched, and what is done about it: the command's parameters."""
 
-    renewals = [prepare] if prepare is not None and prepare.is_dir() else []
-    found = find_certificates([*places, *renewals], policy)
-    now = now_in("test" if all(each.environment == "test" for each in found) else "production")
-    return assess(found, policy, now), now
+    output: Output
+    keys: Keys
+    caller: Caller
+    places: tuple[Path, ...]
+    prepare: Path | None
+    policy: "Policy"
+    pending: Path | None
 
+    def once(self) -> int:
+        """Look, prepare and send what is due, and show it.
 
-async def _renew(prepared: "list[Prepared]", caller: Caller, pending: Path | None) -> "list[Renewed]":
-    from smpki.participant.renewing import send_renewals
+        :return: the exit code
+        """
+        from smpki.participant.preparing import prepare_renewals
+        from smpki.participant.watch import exit_code
 
-    return [one async for one in send_renewals(prepared, caller.access, pending_folder(pending))]
+        watched, now = self._look()
+        prepared: list[Prepared] = []
+        renewed: list[Renewed] = []
+        if self.prepare is not None:
+            prepared += prepare_renewals(
+                watched,
+                self.keys.source,
+                lambda folder, one: self.keys.place(folder, f"{one.subject.common_name} {now:%Y-%m-%d %H:%M:%S}"),
+                self.prepare,
+                self.policy,
+                now,
+            )
+            if self.caller.url is not None:
+                renewed = asyncio.run(self._send(prepared))
+                watched, now = self._look()
+        _show(self.output, watched, prepared, renewed)
+        failed = [*filter(None, (each.error for each in prepared)), *filter(None, (each.error for each in renewed))]
+        return 1 if failed else exit_code(watched)
+
+    def _look(self) -> "tuple[tuple[Watched, ...], datetime]":
+        """How certificates stand now, those of renewals that have come included."""
+        from smpki.participant.watch import assess, find_certificates
+
+        renewals = [self.prepare] if self.prepare is not None and self.prepare.is_dir() else []
+        found = find_certificates([*self.places, *renewals], self.policy)
+        now = now_in("test" if all(each.environment == "test" for each in found) else "production")
+        return assess(found, self.policy, now), now
+
+    async def _send(self, prepared: "list[Prepared]") -> "list[Renewed]":
+        from smpki.participant.renewing import send_renewals
+
+        return [one async for one in send_renewals(prepared, self.caller.access, pending_folder(self.pending))]
 
 
 def _show(output: Output, watched: "tuple[Watched, ...]", prepared: "list[Prepared]", renewed: "list[Renewed]") -> None:

@@ -113,9 +113,19 @@ def say_ready(output: Output, facts: Mapping[str, object]) -> None:
 
 
 async def until_told(seconds: float | None = None) -> None:
-    """Wait for SIGTERM or SIGINT.
+    """Wait for SIGTERM or SIGINT, and then tell systemd.
 
     :param seconds: end after so many in any case
+    """
+    await told_within(seconds)
+    _tell_systemd("STOPPING=1")
+
+
+async def told_within(seconds: float | None) -> bool:
+    """Wait for SIGTERM or SIGINT.
+
+    :param seconds: at most; ``None``: as long as it takes
+    :return: whether one has come
     """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -123,7 +133,7 @@ async def until_told(seconds: float | None = None) -> None:
         loop.add_signal_handler(number, told.set)
     with suppress(TimeoutError):
         await asyncio.wait_for(told.wait(), seconds)
-    _tell_systemd("STOPPING=1")
+    return told.is_set()
 
 
 def _tell_systemd(state: str) -> None:

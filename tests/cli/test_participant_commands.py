@@ -285,6 +285,22 @@ def test_the_watch_prepares_renewals(at_home: Participant) -> None:
     assert (third.code, third.output.count("prepared before: "), third.output.count("prepared: ")) == (3, 2, 1)
 
 
+def test_the_watch_goes_on(at_home: Participant, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = []
+
+    async def told_within(given: float) -> bool:
+        seconds.append(given)
+        for folder in ("emt", "gwa")[: len(seconds)]:
+            shutil.rmtree(at_home.folder / folder, ignore_errors=True)
+        return len(seconds) == 4
+
+    monkeypatch.setattr("smpki_cli.participant.told_within", told_within)
+    ended = at_home.run("participant", "watch", "emt", "gwa", "--every", "60", clock=DUE)
+    assert (ended.code, seconds) == (0, [60.0] * 4)
+    # without one folder, and without both, there is something to be mended, which ends nothing
+    assert (ended.output.count("emt/tls.pem"), ended.errors.count("refused: ")) == (1, 3)
+
+
 BY, OUT = ["--signer", "gwa"], ["--out", "new"]
 
 

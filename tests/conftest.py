@@ -129,7 +129,7 @@ class PostgresServer:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it, and all its connections: SIGINT the fast way, SIGQUIT as a crash would."""
         self._process.send_signal(how)
-        self._process.wait(30)
+        self._process.wait(120)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def test_gateway(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_provisioning(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "provisioning.py"), "--quick", "--json", "--folder", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert 0.2 < result["ratios"]["gateways_of_keys"] < 3

@@ -179,7 +179,7 @@ def test_no_draft_is_left_when_the_process_is_told_to_end(folder: Path, number: 
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
-        assert process.wait(10) == 128 + number
+        assert process.wait(120) == 128 + number
     assert not list(drafts.iterdir())
 
 

@@ -228,7 +228,7 @@ only_token = pytest.mark.parametrize("vault_home", ["token"], indirect=True)
 @pytest.mark.parametrize(("step", "when"), [(0, "after"), (1, "before"), (1, "after")])
 def test_a_killed_process_leaves_one_triple_current(scene: Scene, start: Any, step: int, when: str) -> None:
     process = start("activate", step, when)
-    assert process.wait(30) == -9
+    assert process.wait(120) == -9
     with scene.home.open() as vault, SecurityModule(vault) as module:
         changed = (step, when) == (1, "after")
         assert certificates(module, CURRENT) == (scene.next if changed else scene.current)
@@ -243,7 +243,7 @@ def test_a_module_is_one_processs_at_a_time(scene: Scene, start: Any) -> None:
             SecurityModule(vault)
         assert refused.value.code == "token.claimed"
         process.kill()
-        process.wait(30)
+        process.wait(120)
         with SecurityModule(vault) as module:
             module.activate()
 
@@ -256,7 +256,7 @@ def test_killed_at_any_moment(scene: Scene, start: Any) -> None:
         process = start("renew")
         time.sleep(moments.uniform(0, 0.4))
         process.kill()
-        process.wait(30)
+        process.wait(120)
         with scene.home.open() as vault, SecurityModule(vault) as module:
             current = certificates(module, CURRENT)
             assert None not in current

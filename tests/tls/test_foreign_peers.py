@@ -123,9 +123,9 @@ def serving(endpoint: Endpoint) -> Iterator[Served]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        accepting.join(20)
+        accepting.join(120)
         for thread in answers:
-            thread.join(20)
+            thread.join(120)
 
 
 def ask(port, *options, say=b"a question\n"):
@@ -159,7 +159,7 @@ def openssl_server(*options):
 
 def call(connection, port, say=b"abc\n"):
     """Let a client of ours say one line to a server and get one back; its error, if any, is raised."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as stream:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as stream:
         connection.start()
         stream.sendall(connection.data_to_send())
         answer = b""

@@ -17,7 +17,7 @@ from smpki.gateway.configuration import Configuration, dump_configuration
 
 GATEWAY, WAN = "192.0.2.2", "192.0.2.1"
 WAKE_UP, MANAGEMENT = 22357, 8440
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 LISTENER = """
 import socket

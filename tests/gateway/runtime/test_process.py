@@ -24,7 +24,7 @@ from smpki.hsm.pin import write_pin
 from smpki.hsm.token_vault import TokenVault
 
 COMMAND = (sys.executable, "-c", "from smpki_cli.main import main; main()", "gateway", "run")
-PATIENCE = 30.0
+PATIENCE = 120.0
 Tell = Callable[..., None]
 
 

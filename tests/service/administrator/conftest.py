@@ -72,7 +72,7 @@ def _load(name: str, *path: str) -> Any:
 
 ca = _load("ca_workshop", "ca", "conftest.py")
 gateway_world = _load("gateway_world", "gateway", "runtime", "conftest.py")
-gateway_world.PATIENCE = 30.0  # real seconds: a job takes several connections
+gateway_world.PATIENCE = 120.0  # real seconds: a job takes several connections
 
 START: datetime = ca.NOW
 US, OTHER, MAKER = "Verwalter.GWA", "Neu.GWA", "Hersteller.GWH"

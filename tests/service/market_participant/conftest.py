@@ -107,7 +107,7 @@ class World:
         return at + self.offset
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run(asyncio.wait_for(coroutine, 60))
+        return asyncio.run(asyncio.wait_for(coroutine, 600))
 
     def gateway(self, id: str = "EABC0012345678", *, administrator: str = "Admin.GWA", **options: Any) -> Gateway:
         """A gateway in operation with new certificates."""

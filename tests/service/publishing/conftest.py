@@ -162,13 +162,13 @@ class Slapd:
     def stop(self) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(120)
             self._process = None
 
     def kill(self) -> None:
         assert self._process
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(120)
         self._process = None
 
     def configure(self, text: str) -> None:

@@ -95,7 +95,7 @@ class House:
             async with self.door() as server:
                 with self.tunnel(server.port, options) as port:
                     whole = [command[0], "-H", f"ldap://127.0.0.1:{port}", *command[1:]]
-                    run = lambda: subprocess.run(whole, capture_output=True, text=True, timeout=30)  # noqa: E731
+                    run = lambda: subprocess.run(whole, capture_output=True, text=True, timeout=120)  # noqa: E731
                     return await asyncio.to_thread(run)
 
         return asyncio.run(go())

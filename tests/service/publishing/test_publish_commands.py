@@ -51,7 +51,7 @@ class Shell:
                 yield json.loads(line)
             finally:
                 one.send_signal(signal.SIGTERM)
-                rest, log = one.communicate(timeout=30)
+                rest, log = one.communicate(timeout=120)
             assert (one.returncode, rest) == (0, ""), log
 
 
@@ -64,7 +64,7 @@ def shell(office: Any) -> Shell:
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)

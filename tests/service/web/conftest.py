@@ -119,7 +119,7 @@ class World:
     no_names = RequestedNames()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run(asyncio.wait_for(coroutine, 60))
+        return asyncio.run(asyncio.wait_for(coroutine, 600))
 
     def change(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)

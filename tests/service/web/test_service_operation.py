@@ -209,7 +209,7 @@ def test_told_to_end_in_the_middle_of_a_request_it_answers_first(world: Any) -> 
 
     try:
         world.run(story())
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.communicate()

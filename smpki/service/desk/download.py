@@ -36,6 +36,11 @@ def pem(one: StoredCertificate) -> Download:
     return Download(f"{_stem(one)}.pem", PEM, pem_file([one]))
 
 
+def pem_chain(one: StoredCertificate, chain: Sequence[StoredCertificate]) -> Download:
+    """A certificate as PEM, and behind it those above, as servers and clients want it."""
+    return Download(f"{_stem(one)}.chain.pem", PEM, pem_file([one, *_above(one, chain)]))
+
+
 def der(one: StoredCertificate) -> Download:
     """A certificate as DER."""
     return Download(f"{_stem(one)}.cer", DER, one.der)
@@ -43,7 +48,7 @@ def der(one: StoredCertificate) -> Download:
 
 def p12(one: StoredCertificate, chain: Sequence[StoredCertificate]) -> Download:
     """A certificate with its chain as PKCS#12; without a key, which is the participant's alone, and so unencrypted."""
-    above = [load(each) for each in reversed(chain)]
+    above = [load(each) for each in _above(one, chain)]
     content = pkcs12.serialize_key_and_certificates(None, None, load(one), above, NoEncryption())
     return Download(f"{_stem(one)}.p12", P12, content)
 
@@ -59,6 +64,11 @@ def zip_file(triple: Sequence[StoredCertificate], chain: Sequence[StoredCertific
             archive.writestr(zipfile.ZipInfo(name, _MOMENT), content)
     first = triple[0]
     return Download(f"{_safe(first.subject_cn)}-{first.dn_serial}.zip", ZIP, stream.getvalue())
+
+
+def _above(one: StoredCertificate, chain: Sequence[StoredCertificate]) -> list[StoredCertificate]:
+    """The CAs above a certificate, its issuer first."""
+    return [each for each in reversed(chain) if each.serial != one.serial]
 
 
 def _stem(one: StoredCertificate) -> str:

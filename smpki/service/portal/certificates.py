@@ -12,8 +12,8 @@ from smpki.policy.model import CertificateType
 from smpki.requests.explain import explain
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.desk.access import unknown
-from smpki.service.desk.certificates import Standing
-from smpki.service.desk.downloads import Form, download
+from smpki.service.desk.certificates import Certificates, Standing
+from smpki.service.desk.download import Download, der, p12, pem, pem_chain, zip_file
 from smpki.service.desk.store.applications import ApplicationState
 from smpki.service.desk.store.submissions import SubmissionState
 from smpki.service.portal.application import Page, status_of
@@ -26,6 +26,9 @@ AT_ONCE = 50
 """Rows of a list; the next ones are on a page of their own."""
 
 REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
+FORMS = ("pem", "der", "chain", "p12", "zip")
+"""What a certificate can be had as."""
+
 _HORIZON = timedelta(days=400)
 _EVERYBODY = Actor(0, "", Role.PARTICIPANT)
 """Who sees what everybody sees."""
@@ -103,7 +106,7 @@ def _one(visit: Visit) -> Response:
         part=part,
         triple=desk.certificates.triple(actor, serial),
         chain=desk.certificates.chain(actor, serial),
-        forms=list(Form),
+        forms=FORMS,
         may_revoke=visit.actor is not None and _may_revoke(visit.actor, one),
     )
 
@@ -114,14 +117,26 @@ def _may_revoke(actor: Actor, one: ListedCertificate) -> bool:
 
 
 def _file(visit: Visit) -> Response:
-    desk, serial = visit.site.desk.certificates, visit.path["serial"]
+    actor, serial = visit.actor or _EVERYBODY, visit.path["serial"]
     form = visit.query.get("form", "")
-    if form not in set(Form):
+    if form not in FORMS:
         raise unknown(form[:20])
-    actor = visit.actor or _EVERYBODY
-    one = desk.get(actor, serial)
-    file = download(Form(form), one, desk.triple(actor, serial), desk.chain(actor, serial))
+    file = _download(visit.site.desk.certificates, actor, serial, form)
     return Response(file.content, media_type=file.media_type, headers=attachment(file.name))
+
+
+def _download(certificates: Certificates, actor: Actor, serial: str, form: str) -> Download:
+    one, chain = certificates.get(actor, serial), certificates.chain(actor, serial)
+    match form:
+        case "pem":
+            return pem(one)
+        case "der":
+            return der(one)
+        case "chain":
+            return pem_chain(one, chain)
+        case "p12":
+            return p12(one, chain)
+    return zip_file(certificates.triple(actor, serial), chain)
 
 
 def _ask_revoke(visit: Visit, error: SmpkiError | None = None) -> Response:

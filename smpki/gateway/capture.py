@@ -5,9 +5,10 @@ What a meter does not deliver is stored as well: as an entry without value, so t
 of transmission.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from smpki.gateway.api import MeterProfile
 from smpki.gateway.readings import UNITLESS, Obis, Reading
@@ -31,6 +32,22 @@ def alignment_of(profile: MeterProfile) -> Alignment:
     return Alignment(period, min(period / 2, max(period * _WINDOW, _SMALLEST_WINDOW)))
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Marks of a register without an entry, before marks that have one.
+
+    :param first: the first of them
+    :param last: the last of them
+    """
+
+    first: datetime
+    last: datetime
+
+    def until(self, end: datetime) -> "Hole | None":
+        """The part of it that is not after a moment."""
+        return Hole(self.first, min(self.last, end)) if self.first <= end else None
+
+
 @dataclass(slots=True)
 class _Followed:
     """A register that a profile wants."""
@@ -41,6 +58,7 @@ class _Followed:
     offered: datetime | None = None
     last: Reading | None = None
     doubtful: bool = False
+    holes: tuple[Hole, ...] = ()
 
     @property
     def next_mark(self) -> datetime:
@@ -62,18 +80,28 @@ class Capture:
     """Follows the registers that profiles name.
 
     :param stored: when the latest reading in the store of each register was captured
+    :param holes: as :attr:`holes` was when that was stored
     """
 
-    def __init__(self, stored: Mapping[Register, datetime]) -> None:
+    def __init__(
+        self, stored: Mapping[Register, datetime], holes: Mapping[Register, Iterable[Hole]] = MappingProxyType({})
+    ) -> None:
         self._stored = dict(stored)
+        self._holes = {register: tuple(each) for register, each in holes.items()}
         self._followed: dict[Register, _Followed] = {}
         self._meters: Collection[DeviceId] = ()
+
+    @property
+    def holes(self) -> Mapping[Register, tuple[Hole, ...]]:
+        """What :meth:`missed` has to fill still before the latest readings; to be stored along with these."""
+        return {register: each.holes for register, each in self._followed.items() if each.holes}
 
     def configure(self, profiles: Collection[MeterProfile], now: datetime) -> None:
         """Follow these profiles from now on; registers that were followed before go on.
 
         :param now: a register that has no reading yet is followed from then on
         """
+        self._stored |= {register: each.latest for register, each in self._followed.items()}
         followed = {}
         for profile in profiles:
             alignment = alignment_of(profile)
@@ -81,7 +109,8 @@ class Capture:
                 register = profile.meter, obis
                 before = self._followed.get(register)
                 if before is None:
-                    followed[register] = _Followed(profile, alignment, self._stored.get(register, now))
+                    latest, holes = self._stored.get(register, now), self._holes.pop(register, ())
+                    followed[register] = _Followed(profile, alignment, latest, holes=holes)
                 else:
                     followed[register] = replace(before, profile=profile, alignment=alignment)
         self._followed = followed
@@ -105,6 +134,9 @@ class Capture:
         if mark is None or mark == followed.offered or mark == followed.latest:
             return None
         followed.offered = mark
+        if mark > followed.next_mark:
+            hole = Hole(followed.next_mark, mark - followed.alignment.period)
+            followed.holes = (*followed.holes, hole)[-MOST_GAPS:]
         followed.latest = max(mark, followed.latest)
         doubtful, followed.doubtful = followed.doubtful or not trusted, not trusted
         return replace(reading, captured_at=mark, status=reading.status | (TIME_INVALID if doubtful else 0))
@@ -114,6 +146,7 @@ class Capture:
         for (meter, obis), followed in self._followed.items():
             last = followed.alignment.mark_before(now - followed.alignment.tolerance - GRACE)
             period = followed.alignment.period
+            yield from _filled(meter, obis, followed, last)
             mark = max(followed.next_mark, last - (MOST_GAPS - 1) * period)
             while mark <= last:
                 followed.latest = mark
@@ -124,7 +157,10 @@ class Capture:
 
     def next_gap(self) -> datetime | None:
         """When :meth:`missed` may have something; None: never."""
-        ends = (each.next_mark + each.alignment.tolerance + GRACE for each in self._followed.values())
+        ends = (
+            min([each.next_mark, *(hole.last for hole in each.holes)]) + each.alignment.tolerance + GRACE
+            for each in self._followed.values()
+        )
         return min(ends, default=None)
 
     def clock_was_set(self, now: datetime, *, wrong: bool) -> None:
@@ -135,7 +171,23 @@ class Capture:
         """
         for followed in self._followed.values():
             followed.latest = min(followed.latest, now)
+            passed = now - followed.alignment.tolerance
+            followed.holes = tuple(left for hole in followed.holes if (left := hole.until(passed)))
             followed.doubtful = followed.doubtful or wrong
+
+
+def _filled(meter: DeviceId, obis: Obis, followed: _Followed, end: datetime) -> Iterator[Reading]:
+    """An entry for each mark in the holes that is not after a moment."""
+    alignment, left = followed.alignment, []
+    for hole in followed.holes:
+        first = max(hole.first, hole.last - (MOST_GAPS - 1) * alignment.period)
+        mark = alignment.mark_before(first)  # the period may be another one than when the hole was noted
+        mark += alignment.period if mark < first else timedelta()
+        while mark <= min(hole.last, end):
+            yield _without_value(meter, obis, mark, followed, combined(None) | NO_VALUE)
+            mark += alignment.period
+        left += [Hole(mark, hole.last)] if mark <= hole.last else []
+    followed.holes = tuple(left)
 
 
 def _without_value(meter: DeviceId, obis: Obis, mark: datetime, followed: _Followed, status: int) -> Reading:

@@ -1,26 +1,28 @@
 """Readings come from the meters into the store, as the meter profiles want them."""
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from smpki.errors import StoreError
 from smpki.gateway.api import MeterProfile
-from smpki.gateway.capture import Capture, Unfit
+from smpki.gateway.capture import Capture, Hole, Register, Unfit
 from smpki.gateway.configuration import MeterConfiguration
 from smpki.gateway.journal import Happening, Journal
 from smpki.gateway.meter_source import Event, SourceTrouble, from_file, from_tcp
 from smpki.gateway.pace import Pace
 from smpki.gateway.profiles import Profiles
 from smpki.gateway.rate_limit import RateLimit
-from smpki.gateway.readings import Reading
+from smpki.gateway.readings import Obis, Reading
 from smpki.gateway.sml_source import RefusedTelegram, SmlSource, Telegram
 from smpki.gateway.status_word import WARNING, combined
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.time_keeper import TimeSet
+from smpki.policy.device_id import DeviceId
 
 MOST_PENDING = 10_000
 """Readings that wait in memory while the store refuses; then the meters are read no further."""
@@ -29,6 +31,7 @@ _FOLLOW = timedelta(seconds=1)
 _LONGEST_WAIT = 60.0  # seconds between two looks for gaps and at the store
 _REFUSALS_AN_HOUR = 4  # that are logged, of one line and kind
 _CONFLICTS_LOGGED = 10  # of one telegram
+_HOLES = "holes"
 _STRANGERS_LOGGED = 100  # meters and registers that no profile wants, until the profiles change
 
 
@@ -44,7 +47,8 @@ class Metering:
         self._lines = lines
         self._store, self._journal, self._pace = store, journal, pace
         with store.view() as view:
-            self._capture = Capture(view.readings.latest())
+            self._holes = view.state.get(_HOLES) or "[]"
+            self._capture = Capture(view.readings.latest(), _holes(self._holes))
         self._pending: deque[Reading] = deque()
         self._unfit: set[tuple[object, ...]] = set()
         self._refusals: dict[tuple[str, str], RateLimit] = {}
@@ -144,16 +148,20 @@ class Metering:
 
     def _flush(self) -> None:
         """Store what waits; what the store refuses goes on waiting."""
-        if not self._pending:
+        holes = _text(self._capture.holes)
+        if not self._pending and holes == self._holes:
             return
         try:
             with self._store.work() as work:
                 added = work.readings.add(list(self._pending), now=self._pace.shown())
+                if holes != self._holes:
+                    work.state.put(_HOLES, holes)
                 self._journal.write_in(work, *_conflicts(added.contradicting))
         except StoreError as error:
             self._journal.trouble("readings", error, "readings can't be stored, and wait", "E")
             return
         self._pending.clear()
+        self._holes = holes
         self._journal.fine("readings", "meter.stored", "readings are stored again")
 
     async def _watch(self) -> None:
@@ -166,6 +174,25 @@ class Metering:
             gap = self._capture.next_gap()
             seconds = _LONGEST_WAIT if gap is None else (gap - self._pace.shown()).total_seconds()
             await self._pace.wait(self._news, min(max(seconds, 0.1), _LONGEST_WAIT))
+
+
+def _text(holes: Mapping[Register, Iterable[Hole]]) -> str:
+    """Holes as they are kept."""
+    return json.dumps(
+        [
+            [str(meter), str(obis), hole.first.isoformat(), hole.last.isoformat()]
+            for (meter, obis), each in holes.items()
+            for hole in each
+        ]
+    )
+
+
+def _holes(text: str) -> Mapping[Register, Sequence[Hole]]:
+    found: dict[Register, list[Hole]] = {}
+    for meter, obis, first, last in json.loads(text):
+        hole = Hole(datetime.fromisoformat(first), datetime.fromisoformat(last))
+        found.setdefault((DeviceId.parse(meter), Obis.parse(obis)), []).append(hole)
+    return found
 
 
 def _conflicts(readings: Collection[Reading]) -> Iterable[Happening]:

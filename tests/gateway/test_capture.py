@@ -110,6 +110,48 @@ def test_a_clock_that_ran_ahead_does_not_hide_gaps(capture: Capture) -> None:
     assert [each.captured_at for each in capture.missed(at(920))] == [at(900)]
 
 
+def test_marks_that_a_reading_jumps_over_are_filled_later_even_after_a_restart(capture: Capture) -> None:
+    marks = [900, 1800, 3600]
+    assert len(take(capture, reading(0), reading(2700), reading(4500), trusted=False)) == 3
+    assert list(capture.missed(at(900))) == []
+    restarted = Capture({(METER, A_PLUS): at(4500)}, capture.holes)
+    for one in (capture, restarted):
+        one.configure([profile()], at(4510))
+        assert one.next_gap() == at(1809) + GRACE
+        found = list(one.missed(at(4510)))
+        assert [(each.captured_at, each.status) for each in found] == [(at(mark), GOOD | NO_VALUE) for mark in marks]
+        assert one.holes == {}
+        assert list(one.missed(at(4510))) == []
+
+
+def test_holes_end_where_a_clock_that_ran_ahead_is_set_to(capture: Capture) -> None:
+    assert take(capture, reading(0), reading(900 * 1000), trusted=False)
+    capture.clock_was_set(at(1000), wrong=False)
+    assert [each.captured_at for each in capture.missed(at(1000))] == [at(900)]
+    assert (capture.holes, list(capture.missed(at(1810)))) == ({}, [])
+
+
+def test_a_long_hole_is_filled_up_to_a_limit(capture: Capture) -> None:
+    assert take(capture, reading(0), reading(900 * 5000), trusted=False)
+    found = [each.captured_at for each in capture.missed(at(900 * 5000 + 10))]
+    assert (len(found), found[-1]) == (MOST_GAPS, at(900 * 4999))
+
+
+def test_a_hole_is_filled_by_the_period_that_counts_now(capture: Capture) -> None:
+    assert take(capture, reading(0), reading(2700), trusted=False)
+    capture.configure([profile(registration_period_seconds=3600)], at(2710))
+    assert list(capture.missed(at(2710))) == []
+    assert take(capture, reading(7200), trusted=False)
+    assert [each.captured_at for each in capture.missed(at(7210))] == [at(3600)]
+
+
+def test_a_register_whose_profile_comes_back_does_not_begin_anew(capture: Capture) -> None:
+    assert take(capture, reading(0), reading(900))
+    capture.configure([], at(910))
+    capture.configure([profile()], at(1850))
+    assert [each.captured_at for each in capture.missed(at(1850))] == [at(1800)]
+
+
 @pytest.mark.parametrize(
     ("one", "rule"),
     [

@@ -131,6 +131,7 @@ def _desk() -> None:
         sa.UniqueConstraint("subject_key", "digest", name="uq_submission"),
     )
     op.create_index("ix_submission_subject", "submission", ["subject_key", "id"])
+    op.create_index("ix_submission_subject_state", "submission", ["subject_key", "state", "id"])
     op.create_index("ix_submission_state", "submission", ["state", "id"])
     op.create_index("ix_submission_digest", "submission", ["digest"])
     op.create_table(

@@ -68,6 +68,7 @@ class SubmissionRow(SQLModel, table=True):
         CheckConstraint("state IN ('held', 'issued', 'refused')", name="ck_submission_state"),
         UniqueConstraint("subject_key", "digest", name="uq_submission"),
         Index("ix_submission_subject", "subject_key", "id"),
+        Index("ix_submission_subject_state", "subject_key", "state", "id"),
         Index("ix_submission_state", "state", "id"),
         Index("ix_submission_digest", "digest"),
     )

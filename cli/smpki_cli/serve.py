@@ -12,6 +12,7 @@ from smpki_cli.config_file import with_config
 from smpki_cli.configured_token import start_provider_of_home
 from smpki_cli.people import People, given_people, serving_people, with_people
 from smpki_cli.serving import Place, monitored, say_ready, shown, until_told, with_log, with_metrics
+from smpki_cli.starting_anew import start_anew, token_lost
 from smpki_cli.token_key import given_password
 
 if TYPE_CHECKING:
@@ -85,13 +86,16 @@ def serve_command(
         if check:
             service.check()
             output.show({"ca": service.authority, "listen": listen}, f"{service.authority} could serve at {listen}")
-        else:
-            asyncio.run(_serve(output, service, people, metrics, seconds))
+            return
+        is_over = asyncio.run(_serve(output, service, people, metrics, seconds))
+    if not is_over:
+        start_anew()
 
 
 async def _serve(
     output: Output, service: "WebService", people: People | None, place: Place | None, seconds: float | None
-) -> None:
+) -> bool:
+    """Serve; whether it is over. If not, the token was lost for this process."""
     from smpki.service.operation.metrics import new_registry
     from smpki.service.web.metrics import WebMetrics
 
@@ -102,4 +106,8 @@ async def _serve(
         monitored(place, registry, service.check, [service.figures]) as monitoring,
     ):
         say_ready(output, {"address": shown(settings.host, server.port), "ca": settings.ca, **portal, **monitoring})
-        await until_told(seconds)
+        told, lost = map(asyncio.ensure_future, (until_told(seconds), token_lost(service.check)))
+        done, others = await asyncio.wait((told, lost), return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        return told in done

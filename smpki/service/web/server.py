@@ -16,7 +16,7 @@ from prometheus_client.core import Metric
 
 from smpki.ca.issuer import Issuer
 from smpki.ca.pki import Pki
-from smpki.errors import SmpkiError
+from smpki.errors import SmpkiError, TlsError, TokenError
 from smpki.events import LogEvent, why
 from smpki.hsm.timed import TimedKeys
 from smpki.policy.model import CertificateType
@@ -39,7 +39,7 @@ from smpki.soap.messages import OFFERED_BY_ROOT, OFFERED_BY_SUB_CA, Answer, Requ
 from smpki.tls.endpoint import Endpoint
 from smpki.tls.http_server import Application, finish, http_protocol
 from smpki.tls.identity import Identity
-from smpki.tls.profile import WAN_SERVER
+from smpki.tls.profile import WAN_CLIENT, WAN_SERVER
 from smpki.tls.session import steady
 from smpki.tls.transport import Server, Timing, serve
 
@@ -121,11 +121,22 @@ class WebService:
     endpoint: Endpoint
 
     def check(self) -> None:
-        """See that the CA could issue now: its certificate, its key, token and database.
+        """See that the CA could issue now: its certificate, its key, token and database; and that TLS has its key.
 
-        :raises SmpkiError: it can't
+        :raises SmpkiError: it can't; of the TLS key: ``token.tls_key``
         """
         self.issuer().check_usable(self.pki.clock())
+        client = Endpoint(WAN_CLIENT, None, lambda _: None, clock=self.clock).connection()
+        client.start()
+        try:
+            self.endpoint.connection().receive(client.data_to_send())  # the server's first flight is signed
+        except TlsError as error:
+            raise TokenError(
+                "token.tls_key",
+                f"the key of the server's TLS certificate can't be used: {error.message}",
+                where=self.authority,
+                hint="see that its token is there",
+            ) from None
 
     def figures(self) -> Iterator[Metric]:
         """What is looked up for metrics: days to ends, and the queue.

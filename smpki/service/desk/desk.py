@@ -3,8 +3,10 @@
 import secrets
 
 from smpki.ca.pki import Pki
+from smpki.errors import ServiceError
 from smpki.service.accounts.accounts import Accounts, Rules
 from smpki.service.accounts.secret import Random
+from smpki.service.accounts.store.accounts import Account
 from smpki.service.desk.certificates import Certificates
 from smpki.service.desk.crls import CrlShelf
 from smpki.service.desk.packages import Packages
@@ -38,3 +40,15 @@ class Desk:
         self.certificates = Certificates(pki, self.packages)
         self.crls = CrlShelf(pki)
         self.trail = Trail(pki)
+
+    def join(self, invitation: str, password: str | None = None) -> Account:
+        """Use an invitation up, or the claim of an application. See :meth:`Accounts.join`.
+
+        :raises ServiceError: ``service.desk.application.waiting``, ``.refused``; as :meth:`Accounts.join`
+        """
+        try:
+            return self.accounts.join(invitation, password)
+        except ServiceError as error:
+            if error.code == "service.account.invitation":
+                self.registrations.explain(invitation)
+            raise

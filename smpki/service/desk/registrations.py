@@ -85,6 +85,25 @@ class Registrations:
         """
         return self._store.claimed(digest_of(claim))
 
+    def explain(self, claim: str) -> None:
+        """Say why a claim is no invitation, where it is one of an application that was not approved.
+
+        :raises ServiceError: ``service.desk.application.waiting``, ``.refused``
+        """
+        try:
+            found = self.claimed(claim)
+        except ServiceError:
+            return
+        if found.state is ApplicationState.APPLIED:
+            message, hint = (
+                "an operator has to approve of the registration first",
+                "come back later, with the same claim",
+            )
+            raise ServiceError("service.desk.application.waiting", message, hint=hint)
+        if found.state is ApplicationState.REFUSED:
+            message, hint = f"the registration was refused: {found.remark}", "apply again"
+            raise ServiceError("service.desk.application.refused", message, hint=hint)
+
     def get(self, actor: Actor, number: int) -> Application:
         """An application.
 

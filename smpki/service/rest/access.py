@@ -21,28 +21,29 @@ _MOST_ADDRESSES = 10_000
 
 
 class Throttle:
-    """How often somebody may fail from one address; who does not fail is never kept waiting.
+    """How often something may happen from one address, such as wrong tokens.
 
-    :param most: failures within a minute
+    :param most: within a minute
     """
 
     def __init__(self, clock: Callable[[], datetime], most: int = 30) -> None:
         self._clock = clock
         self._most = most
-        self._failures: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
+        self._counts: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
 
-    def failed(self, address: str) -> None:
-        """Count a failure.
+    def count(self, request: Request) -> None:
+        """It happened again.
 
         :raises ServiceError: ``service.account.throttled``
         """
+        address = request.client.host if request.client else ""
         now = self._clock()
-        since, number = self._failures.pop(address, (now, 0))
+        since, number = self._counts.pop(address, (now, 0))
         if now - since >= _WINDOW:
             since, number = now, 0
-        self._failures[address] = since, number + 1
-        while len(self._failures) > _MOST_ADDRESSES:
-            self._failures.popitem(last=False)
+        self._counts[address] = since, number + 1
+        while len(self._counts) > _MOST_ADDRESSES:
+            self._counts.popitem(last=False)
         if number >= self._most:
             raise throttled((since + _WINDOW - now).total_seconds())
 
@@ -66,7 +67,7 @@ class ByToken:
             raise ServiceError("service.account.credentials.missing", message, where="Authorization", hint=hint)
         actor = self._accounts.token(secret.strip()) if scheme.lower() == "bearer" else None
         if actor is None:
-            self._throttle.failed(request.client.host if request.client else "")
+            self._throttle.count(request)  # who has one that holds never waits
             message, hint = "this token does not hold: it never did, has expired, or was ended", "ask for another one"
             raise ServiceError("service.account.credentials.token", message, where="Authorization", hint=hint)
         return actor

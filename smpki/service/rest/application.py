@@ -15,7 +15,7 @@ from smpki.errors import SmpkiError
 from smpki.service.desk.desk import Desk
 from smpki.service.desk.store.idempotency import Idempotency
 from smpki.service.rest import audit, certificates, own_account, packages, public, registrations
-from smpki.service.rest.access import Access
+from smpki.service.rest.access import Access, Throttle
 from smpki.service.rest.guard import GuardedRoute, Setting, was_read
 from smpki.service.rest.operation import PREFIX
 from smpki.service.rest.problems import Problem, other_problem, problem, status_of
@@ -30,15 +30,17 @@ Idempotency-Key is done once."""
 _ROOMS = (registrations, packages, certificates, public, own_account, audit)
 
 
-def rest_application(desk: Desk, access: Access) -> FastAPI:
+def rest_application(desk: Desk, access: Access, throttle: Throttle | None = None) -> FastAPI:
     """The operations below ``/api/v1``, as an ASGI application.
 
     :param access: says who asks
+    :param throttle: how often somebody may apply, who needs no account for it
     """
     app = FastAPI(title=_TITLE, version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.route_class = GuardedRoute
     app.router.redirect_slashes = False
     app.state.setting = Setting(access, desk.pki.store.beside(Idempotency))
+    app.state.throttle = throttle or Throttle(desk.pki.clock)
     for room in _ROOMS:
         room.add_to(app, desk)
     _add_document(app)

@@ -59,9 +59,9 @@ class GuardedRoute(APIRoute):
             body = await _read(request, limit)
             key = request.headers.get("idempotency-key")
             if key is None or request.method != "POST":
-                return await handle(request)
+                return _for_one(await handle(request), actor)
             kept = _Kept(setting.idempotency, _who(request, actor), key, bool(extra.get(SECRET)))
-            return await kept.once(request, body, handle)
+            return _for_one(await kept.once(request, body, handle), actor)
 
         return guarded
 
@@ -110,10 +110,17 @@ class _Kept:
             message, hint = "this was done, and its secret is told only once", "start again with another key"
             raise ServiceError("service.rest.idempotency.told", message, where="Idempotency-Key", hint=hint)
         headers = {"location": before.location} if before.location else {}
-        headers["cache-control"] = "no-store"
         if before.media_type:
             headers["content-type"] = before.media_type
         return Response(before.body, before.status, headers)
+
+
+def _for_one(response: Response, actor: Actor | None) -> Response:
+    """What is for one who asks is kept by no cache, and no browser guesses what it is."""
+    response.headers["x-content-type-options"] = "nosniff"
+    if actor is not None or response.status_code == 201:
+        response.headers["cache-control"] = "no-store"
+    return response
 
 
 def _who(request: Request, actor: Actor | None) -> str:

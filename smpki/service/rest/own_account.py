@@ -36,7 +36,7 @@ def add_to(app: FastAPI, desk: Desk) -> None:
     )
     def use_invitation(given: InvitationModel, response: Response) -> ToldToken:
         """Use an invitation up for a token, as a script does; people use it in the portal for a password."""
-        secret, token = accounts.new_token(accounts.join(given.invitation).actor, given.label)
+        secret, token = accounts.new_token(desk.join(given.invitation).actor, given.label)
         response.headers["location"] = f"{ROOT}/{token.id}"
         return ToldToken(**TokenModel.of(token).model_dump(), token=secret)
 

@@ -37,7 +37,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         # it was well said, but things are not so that it could be done
         "service.desk.decided": 409,
         "service.desk.second_operator": 409,
-        "service.desk.application.taken": 409,
+        "service.desk.application": 409,
         "service.rest.idempotency": 409,
         "revocation": 409,
         "issuing": 409,

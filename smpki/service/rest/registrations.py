@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Query, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 
 from smpki.policy.model import CertificateType
 from smpki.service.desk.desk import Desk
 from smpki.service.desk.registrations import Form
 from smpki.service.desk.store.applications import ApplicationState
+from smpki.service.rest.access import Throttle
 from smpki.service.rest.models import ApplicationModel, FormModel, Page, RemarkModel, ToldApplication, page_of
 from smpki.service.rest.operation import PREFIX, NumberedPages, WhoAsks, created, operation
 
@@ -21,11 +22,13 @@ class _Wanted(NumberedPages):
 
 def add_to(app: FastAPI, desk: Desk) -> None:
     """Add the operations."""
+    throttle: Throttle = app.state.throttle
 
     @app.post(ROOT, tags=["registrations"], **created(operation(415, 429, public=True, secret=True, key=True)))
-    def apply_for_registration(form: FormModel, response: Response) -> ToldApplication:
+    def apply_for_registration(form: FormModel, request: Request, response: Response) -> ToldApplication:
         """Apply to be a participant; nobody has to log in. Keep the claim: it is your invitation once an operator has
         approved."""
+        throttle.count(request)
         values = form.model_dump() | {"role": CertificateType(form.role)}
         application, claim = desk.registrations.apply(Form(**values))
         response.headers["location"] = f"{ROOT}/{application.id}"

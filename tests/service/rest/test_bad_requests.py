@@ -100,6 +100,14 @@ def test_who_guesses_tokens_has_to_wait_and_nobody_else(service: Any) -> None:
     assert guesser.get("/me").status_code == 401
 
 
+def test_who_applies_too_often_has_to_wait(service: Any) -> None:
+    assert {service.nobody.post("/registrations", FORM).status_code for _ in range(30)} == {201}
+    assert service.nobody.post("/registrations", FORM).status_code == 429
+    other = service.nobody
+    other.address = "192.0.2.2"
+    assert other.post("/registrations", FORM).status_code == 201
+
+
 def test_invitations_hold_once_and_not_for_ever(service: Any) -> None:
     accounts, nobody = service.office.desk.accounts, service.nobody
     first = accounts.invite("first", Role.AUDITOR, by="the test")

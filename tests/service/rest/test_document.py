@@ -17,9 +17,9 @@ REFUSED_BY_RULES = ["2xx", 401, 403, 404, 409, 422]
 
 
 def application(office: Any) -> Any:
-    """REST where nobody has to wait after many wrong tokens: schemathesis sends a lot of them."""
-    patient = ByToken(office.desk.accounts, Throttle(office.pki.clock, most=1_000_000))
-    return beside(rest_application(office.desk, patient), None)
+    """REST where nobody has to wait after many wrong tokens or applications: schemathesis sends a lot of them."""
+    patience = Throttle(office.pki.clock, most=1_000_000)
+    return beside(rest_application(office.desk, ByToken(office.desk.accounts, patience), patience), None)
 
 
 def failures(office: Any, actor: Actor, *, examples: int, delete: bool = False, stateful: bool = False) -> set[str]:

@@ -32,7 +32,8 @@ def test_from_the_application_to_the_triple(service: Any) -> None:
     applied = nobody.post("/registrations", FORM)
     assert (applied.status_code, applied.json()["state"]) == (201, "applied")
     claim, place = applied.json()["claim"], applied.headers["location"].removeprefix("/api/v1")
-    assert nobody.post("/invitations", {"invitation": claim}).status_code == 403  # nobody has approved
+    waiting = nobody.post("/invitations", {"invitation": claim})
+    assert (waiting.status_code, waiting.json()["code"]) == (409, "service.desk.application.waiting")
     before = service.office.workshop.tables()["certificate"]
     assert operator.post(f"{place}/approval").json()["state"] == "approved"
     assert service.office.workshop.tables()["certificate"] == before
@@ -108,10 +109,14 @@ def test_what_the_policy_wants_an_operator_for_is_held(service_of: Any, workshop
 
 def test_who_is_refused_is_told_why(service: Any) -> None:
     operator = service.staff()
-    number = service.nobody.post("/registrations", FORM).json()["id"]
+    applied = service.nobody.post("/registrations", FORM).json()
+    number = applied["id"]
     refused = operator.post(f"/registrations/{number}/refusal", {"remark": "who are you?"}).json()
     assert (refused["state"], refused["remark"]) == ("refused", "who are you?")
     assert operator.post(f"/registrations/{number}/approval").status_code == 409
+    told = service.nobody.post("/invitations", {"invitation": applied["claim"]})
+    assert (told.status_code, told.json()["code"]) == (409, "service.desk.application.refused")
+    assert "who are you?" in told.json()["detail"]
 
 
 def test_a_bad_package_is_answered_with_all_that_the_lint_finds(service: Any) -> None:

@@ -162,6 +162,20 @@ def test_a_full_counter_answers_later_and_a_refusal_goes_the_same_way(world: Any
     world.run(story())
 
 
+def test_a_large_package_is_answered_later_where_that_is_possible(world: Any) -> None:
+    emt = world.register(url=f"https://127.0.0.1:{free_port()}/")
+    world.near_the_end()
+    package = emt.renewal()
+    world.change(patience=Patience(octets=len(package) - 1))
+
+    async def story() -> None:
+        async with world.service() as service:
+            assert (await service.ask(emt, RequestCertificate(package, "1"))).code is ReturnCode.OK_SYNTAX
+            assert (await service.ask(emt, RequestCertificate(package))).code is ReturnCode.OK_CERT_AVAILABLE
+
+    world.run(story())
+
+
 def test_a_dead_host_is_tried_again_with_longer_pauses_also_after_a_restart(world: Any) -> None:
     port = free_port()
     emt = world.register(url=f"https://127.0.0.1:{port}/")

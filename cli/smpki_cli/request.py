@@ -13,6 +13,9 @@ from smpki_cli.roles import ROLES
 from smpki_cli.web_service import PENDING, Caller, pending_folder, start_provider, with_web_service
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from smpki.ca.home import Home
     from smpki.policy.model import EnvironmentName
 
@@ -37,8 +40,11 @@ def request_command() -> None:
 @click.option("--email", help="Contact (not for gateways).")
 @click.option("--uri", help="Contact (not for gateways).")
 @click.option("--dns", multiple=True, help="Host for the TLS certificate; the URI's host by default.")
-@click.option("--out", required=True, type=_OUT, help="Folder for keys and package.")
+@click.option("--out", required=True, type=_OUT, help="Folder for keys and package; with --send, for the triple too.")
 @_POLICY
+@click.option("--send", "portal", metavar="URL", help="Hand it in at this test-certificate service (REST).")
+@click.option("--access", type=_FILE, help="File with the token for --send, 0600.")
+@click.option("--send-ca", type=_FILE, help="CAs of the service's own TLS certificate. Default: this machine's.")
 @with_keys(new=True)
 def new_command(
     home: "Home",
@@ -54,15 +60,58 @@ def new_command(
     dns: tuple[str, ...],
     out: Path,
     policy_file: Path | None,
+    portal: str | None,
+    access: Path | None,
+    send_ca: Path | None,
 ) -> None:
-    """Make three keys and an initial request package: OUT/tls.key, sig.key, enc.key and request.der."""
+    """Make three keys and an initial request package: OUT/tls.key, sig.key, enc.key and request.der.
+
+    With --send, what OUT has of an earlier call is sent again: so a package that an operator had to approve gets its
+    triple.
+    """
     from smpki.participant.new_request import Wanted, write_new_request
+    from smpki.participant.packages import PACKAGE
     from smpki.policy.model import CertificateType
 
-    wanted = Wanted(cn, CertificateType(role) if role else None, ou, country, email, uri, dns)
-    today = now_in(environment).date()
-    place = keys.place(out, f"{cn} {today}")
-    _show(output, write_new_request(wanted, policy_of(home, policy_file), environment, out, place, today))
+    if (portal is None) != (access is None):
+        raise click.UsageError("--send and --access belong together")
+    made: tuple[str, ...] = ()
+    now = now_in(environment)
+    if portal is None or not (out / PACKAGE).exists():
+        wanted = Wanted(cn, CertificateType(role) if role else None, ou, country, email, uri, dns)
+        place = keys.place(out, f"{cn} {now.date()}")
+        made = write_new_request(wanted, policy_of(home, policy_file), environment, out, place, now.date())
+    if portal is None or access is None:
+        _show(output, made)
+        return
+    _hand_in(output, out, made, portal, access, send_ca, lambda: now_in(environment))
+
+
+def _hand_in(
+    output: Output,
+    out: Path,
+    made: tuple[str, ...],
+    url: str,
+    access: Path,
+    authorities: Path | None,
+    now: "Callable[[], datetime]",
+) -> None:
+    """Send a package to a test-certificate service and show what came of it."""
+    from smpki.participant.packages import PACKAGE
+    from smpki.participant.password import read_password
+    from smpki.participant.portal import Portal
+    from smpki.participant.sending import triple_in
+    from smpki.requests.read import MAX_SIZE
+
+    token = read_password(access).reveal().decode()
+
+    async def sent() -> str:
+        async with Portal(url, token, now, authorities) as portal:
+            return await portal.send(read_file(out / PACKAGE, MAX_SIZE + 1), out)
+
+    state = asyncio.run(sent())
+    files = [*made, *map(str, triple_in(out))]
+    output.show({"state": state, "files": files}, "\n".join([*files, state]))
 
 
 @command("renew", first=start_provider)

@@ -7,23 +7,44 @@ of transmission.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from smpki.gateway.api import MeterProfile
 from smpki.gateway.readings import UNITLESS, Obis, Reading
-from smpki.gateway.sml_source import Alignment
 from smpki.gateway.status_word import NO_VALUE, TIME_INVALID, combined
 from smpki.policy.device_id import DeviceId
 
 Register = tuple[DeviceId, Obis]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOW = 0.01
 _SMALLEST_WINDOW = timedelta(seconds=1)
 GRACE = timedelta(seconds=5)
 """How much longer than the window a reading may take to arrive that was captured within."""
 MOST_GAPS = 1_000
 """Entries without value that are made for one register at once; an older gap is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The registration period (Registrierperiode): one reading counts for each mark of it, the others are dropped.
+
+    :param period: distance of the marks, counted from midnight UTC
+    :param tolerance: how far from its mark a reading may be captured; half a period takes every reading
+    """
+
+    period: timedelta
+    tolerance: timedelta
+
+    def mark(self, captured: datetime) -> datetime | None:
+        """The mark that a moment belongs to; None when it is too far from any."""
+        mark = _EPOCH + (captured - _EPOCH + self.period / 2) // self.period * self.period
+        return mark if abs(captured - mark) <= self.tolerance else None
+
+    def mark_before(self, moment: datetime) -> datetime:
+        """The last mark that is not after a moment."""
+        return _EPOCH + (moment - _EPOCH) // self.period * self.period
 
 
 def alignment_of(profile: MeterProfile) -> Alignment:

@@ -4,12 +4,12 @@ The protocol is that of the wired LMN (DIN VDE 0418-63-9; Detailspezifikationen 
 speak it inside TLS, and at the optical interface without being asked.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from smpki.errors import GatewayError, PolicyError
-from smpki.gateway.readings import UNITLESS, Obis, Reading
+from smpki.gateway.readings import UNITLESS, Reading
 from smpki.gateway.sml_file import Answer, SmlFile, SmlTime, read_file
 from smpki.gateway.sml_transport import LONGEST_TELEGRAM, Frame, SmlTransport
 from smpki.policy.device_id import DeviceId
@@ -24,37 +24,11 @@ _MOST_METERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Alignment:
-    """The registration period (Registrierperiode): one reading counts for each mark of it, the others are dropped.
-
-    :param period: distance of the marks, counted from midnight UTC
-    :param tolerance: how far from its mark a reading may be captured; half a period takes every reading
-    """
-
-    period: timedelta
-    tolerance: timedelta
-
-    def mark(self, captured: datetime) -> datetime | None:
-        """The mark that a moment belongs to; None when it is too far from any."""
-        mark = EPOCH + (captured - EPOCH + self.period / 2) // self.period * self.period
-        return mark if abs(captured - mark) <= self.tolerance else None
-
-    def mark_before(self, moment: datetime) -> datetime:
-        """The last mark that is not after a moment."""
-        return EPOCH + (moment - EPOCH) // self.period * self.period
-
-
-QUARTER_HOUR = Alignment(timedelta(minutes=15), timedelta(seconds=9))
-"""The usual period with its window of 1 % (PTB-A 50.8)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Telegram:
     """A telegram that was taken whole.
 
     :param received_at: when it began to come
-    :param readings: what is to be stored. They come once: who can't store them now keeps them. Those off the marks of
-        the alignment are not among them
+    :param readings: all that it holds, each at the full second of its moment
     :param decremented_timestamp: the meter's time of sending is before that of its last telegram (REQ.TLSHDLC.SMGW.70)
     """
 
@@ -78,8 +52,6 @@ class SmlSource:
     """One line with one or more meters; octets in, events out.
 
     :param meters: whose telegrams are taken; None: everybody's
-    :param alignment: which readings count; None: every one, at the full second of its moment
-    :param latest: marks that have their reading already, such as those in the store when the gateway starts
     :param status: makes the 64-bit status word out of the meter's own, which is None when the meter sent none: then
         it has nothing to complain of (Detailspezifikationen zur TR-03109-1, 9.3.4.2)
     :param longest: limit for one telegram, in octets
@@ -89,17 +61,13 @@ class SmlSource:
         self,
         *,
         meters: Collection[DeviceId] | None = None,
-        alignment: Alignment | None = None,
-        latest: Mapping[tuple[DeviceId, Obis], datetime] | None = None,
         status: Callable[[int | None], int] = lambda word: word or 0,
         longest: int = LONGEST_TELEGRAM,
     ) -> None:
         self._transport = SmlTransport(longest)
         self._meters = meters
-        self._alignment = alignment
         self._status = status
         self._sent: dict[DeviceId, SmlTime] = {}
-        self._latest = dict(latest or {})
 
     def receive(self, data: bytes, at: datetime) -> list[Telegram | RefusedTelegram]:
         """Take octets.
@@ -121,7 +89,7 @@ class SmlSource:
         except GatewayError as error:
             return RefusedTelegram(frame.received_at, error)
         went_back = [self._went_back(meter, file.sent) for meter in {reading.meter for reading in readings}]
-        return Telegram(frame.received_at, tuple(self._aligned(readings)), any(went_back))
+        return Telegram(frame.received_at, tuple(readings), any(went_back))
 
     def _readings(self, answer: Answer, file: SmlFile, received_at: datetime) -> Iterator[Reading]:
         meter = _meter(answer.server_id)
@@ -131,23 +99,12 @@ class SmlSource:
             yield Reading(
                 meter=meter,
                 obis=entry.obis,
-                captured_at=_captured(received_at, file.sent, entry.measured),
+                captured_at=_captured(received_at, file.sent, entry.measured).replace(microsecond=0),
                 value=entry.value,
                 scaler=entry.scaler or 0,
                 unit=UNITLESS if entry.unit is None else entry.unit,
                 status=self._status(entry.status),
             )
-
-    def _aligned(self, readings: list[Reading]) -> Iterator[Reading]:
-        for reading in readings:
-            if self._alignment is None:
-                yield replace(reading, captured_at=reading.captured_at.replace(microsecond=0))
-                continue
-            mark = self._alignment.mark(reading.captured_at)
-            register = reading.meter, reading.obis
-            if mark is not None and self._latest.get(register) != mark:  # the first one counts
-                self._latest[register] = mark
-                yield replace(reading, captured_at=mark)
 
     def _went_back(self, meter: DeviceId, sent: SmlTime | None) -> bool:
         before = self._sent.get(meter)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smpki.gateway.api import MeterProfile
-from smpki.gateway.capture import GRACE, MOST_GAPS, Capture, Unfit
+from smpki.gateway.capture import GRACE, MOST_GAPS, Alignment, Capture, Unfit
 from smpki.gateway.readings import Obis, Reading
 from smpki.gateway.status_word import ALWAYS, NO_VALUE, TAMPER, TIME_INVALID, WARNING, combined
 from smpki.policy.device_id import DeviceId
@@ -55,6 +55,12 @@ def test_the_window_is_one_hundredth_and_never_below_the_second_of_a_source(peri
         capture.configure([profile(registration_period_seconds=period)], at(-60))
         on_mark = (period <= 2) or off == window
         assert bool(take(capture, reading(off))) == on_mark
+
+
+def test_with_half_a_period_of_tolerance_every_reading_has_a_mark() -> None:
+    alignment = Alignment(timedelta(minutes=1), timedelta(seconds=30))
+    for seconds in range(60):
+        assert alignment.mark(at(seconds)) == at(0 if seconds < 30 else 60)
 
 
 def test_a_mark_that_is_in_the_store_takes_nothing_after_a_restart() -> None:

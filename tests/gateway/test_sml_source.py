@@ -13,7 +13,7 @@ from sml import SmlBase
 
 from smpki.gateway.readings import HIGHEST, LOWEST, Obis, Reading
 from smpki.gateway.sml_file import ATTENTION, GET_LIST_RESPONSE, GET_PROC_PARAMETER_RESPONSE, OPEN_RESPONSE
-from smpki.gateway.sml_source import QUARTER_HOUR, Alignment, RefusedTelegram, SmlSource, Telegram
+from smpki.gateway.sml_source import RefusedTelegram, SmlSource, Telegram
 from smpki.gateway.sml_telegram import (
     ABSENT,
     Register,
@@ -239,7 +239,7 @@ def test_the_time_of_the_list_counts_for_entries_without() -> None:
     assert [(NOON - one.captured_at) / SECOND for one in found] == [5, 10]
 
 
-def test_without_alignment_the_full_second_counts() -> None:
+def test_the_full_second_of_a_moment_counts() -> None:
     (one,) = taken(GOOD, at=NOON + timedelta(seconds=1, milliseconds=900)).readings
     assert one.captured_at == NOON + SECOND
 
@@ -254,32 +254,6 @@ def test_a_meter_whose_time_goes_back_is_noticed() -> None:
     assert [went_back(METER, sent) for sent in (100, 100, 101, 99, 100)] == [False, False, False, True, False]
     assert [went_back(OTHER, 50), went_back(METER, None), went_back(METER, NOON)] == [False] * 3
     assert [went_back(METER, 101), went_back(METER, 99)] == [False, True]
-
-
-def test_one_reading_counts_for_each_mark_of_the_period() -> None:
-    source = SmlSource(alignment=QUARTER_HOUR)
-    found = []
-    for seconds in (-10, -9, -8, 0, 9, 10, 450, 889, 892, 900):
-        data = telegram(METER, [Register(A_PLUS, 1000 + seconds), Register(A_MINUS, 0)])
-        found += taken(data, source, NOON + seconds * SECOND).readings
-    assert [one for one in found if one.obis == A_PLUS] == [
-        reading(991),
-        reading(1892, captured_at=NOON + 900 * SECOND),
-    ]
-    assert len(found) == 4
-
-
-def test_a_mark_that_is_in_the_store_takes_no_other_reading() -> None:
-    source = SmlSource(alignment=QUARTER_HOUR, latest={(METER, A_PLUS): NOON})
-    assert taken(GOOD, source, NOON + SECOND).readings == ()
-    assert taken(GOOD, source, NOON + 901 * SECOND).readings == (reading(5, captured_at=NOON + 900 * SECOND),)
-
-
-def test_with_half_a_period_of_tolerance_every_reading_has_a_mark() -> None:
-    alignment = Alignment(timedelta(minutes=1), timedelta(seconds=30))
-    for seconds in range(60):
-        mark = alignment.mark(NOON + seconds * SECOND)
-        assert mark == (NOON if seconds < 30 else NOON + 60 * SECOND)
 
 
 # What is not right

@@ -111,7 +111,8 @@ class Lists(ABC):
     def authorities(self, *, kind: str | None = None, cn: str | None = None) -> tuple[StoredCertificate, ...]:
         """Certificates whose private key is in our token, newest first."""
         query = select(*_STORED).where(_C.token_key_id.is_not(None), *_filters(kind=kind, subject_cn=cn))
-        return tuple(sorted(self._certificates(query.order_by(_C.id.desc())), key=_dn_serial, reverse=True))
+        by_id = (_C.id + 0).desc()  # by the column alone SQLite would read all certificates in its order
+        return tuple(sorted(self._certificates(query.order_by(by_id)), key=_dn_serial, reverse=True))
 
     def of_kinds(self, kinds: Collection[str]) -> tuple[StoredCertificate, ...]:
         """All certificates of these kinds in the order in which they were stored; for those of CAs, which are few."""

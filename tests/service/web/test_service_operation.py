@@ -17,9 +17,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
+from sqlalchemy import event
 
 from smpki.ca.home import Home
 from smpki.ca.store.records import serial_text
+from smpki.db.engine import reading
 from smpki.hsm.key import KeyUse
 from smpki.hsm.keystore import SoftwareKeys
 from smpki.hsm.timed import TimedKeys
@@ -95,6 +97,26 @@ def test_days_to_what_ends(world: Any) -> None:
             assert registry.get_sample_value("smpki_queue_requests", {"state": "waiting"}) == 0
 
     world.run(story())
+
+
+def test_no_figure_reads_whole_tables(world: Any) -> None:
+    """They are asked for every few seconds, beside a million certificates."""
+    with world.workshop.open() as pki:
+        pki.crls.issue()
+        service, asked = prepare(pki, world.settings), list[tuple[str, Any]]()
+        engine = pki.store._engine
+        event.listen(
+            engine, "before_cursor_execute", lambda _c, _k, statement, values, *_: asked.append((statement, values))
+        )
+        assert len(list(service.figures())) == 3
+        steps = []
+        with reading(engine) as connection:
+            for statement, values in [one for one in asked if one[0].startswith("SELECT")]:
+                steps += [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert len(steps) > 10
+    assert {step for step in steps if step.startswith("SCAN")} == {
+        "SCAN certificate USING INDEX ix_certificate_authority"
+    }
 
 
 def test_the_log_says_which_rule_and_which_certificate_but_not_who(

@@ -1,10 +1,11 @@
-"""Who an LMN or HAN certificate names: device ids in common names and host names."""
+"""Who a certificate names: common names, and device ids in them and in host names."""
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from smpki.errors import PolicyError
 from smpki.policy.device_id import DeviceId
+from smpki.policy.names import DistinguishedName
 
 
 def device_of(label: str) -> DeviceId | None:
@@ -15,8 +16,16 @@ def device_of(label: str) -> DeviceId | None:
         return None
 
 
+def common_name(certificate: x509.Certificate) -> str | None:
+    """The CN by the name scheme of the SM-PKI; ``None`` where there is none that can be read."""
+    try:
+        return DistinguishedName.from_x509(certificate.subject).get("CN")
+    except (PolicyError, ValueError):
+        return None
+
+
 def common_names(name: x509.Name) -> tuple[str, ...]:
-    """The common names; one is due."""
+    """The common names of a certificate of the LMN or HAN; one is due."""
     return tuple(str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME))
 
 

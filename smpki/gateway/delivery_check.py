@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from smpki.asn1.ber import unwrap
 from smpki.asn1.content_info import read_content_info
 from smpki.asn1.signed_data import read_detached
-from smpki.errors import GatewayError, PolicyError
+from smpki.errors import GatewayError
+from smpki.gateway.certificate_names import common_name
 from smpki.gateway.cms import verify_detached
 from smpki.gateway.delivery_record import Delivery, DeliveryRecord, Triple, read_delivery
 from smpki.policy.device_id import DeviceId
 from smpki.policy.model import CertificateType
-from smpki.policy.names import DistinguishedName, same_name
+from smpki.policy.names import same_name
 from smpki.trust.question import Question, Revocation, Use
 from smpki.trust.validate import validate
 
@@ -228,11 +229,3 @@ def _key_info(certificate: x509.Certificate) -> bytes:
     """SubjectPublicKeyInfo, as it stands in the certificate: no key has to be understood for it."""
     info: bytes = asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER)).public_key.dump()
     return info
-
-
-def common_name(certificate: x509.Certificate) -> str | None:
-    """The CN; ``None`` where there is none that can be read."""
-    try:
-        return DistinguishedName.from_x509(certificate.subject).get("CN")
-    except (PolicyError, ValueError):
-        return None

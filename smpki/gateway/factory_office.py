@@ -7,7 +7,7 @@ from datetime import datetime
 from cryptography import x509
 
 from smpki.errors import GatewayError
-from smpki.gateway.delivery_check import common_name
+from smpki.gateway.certificate_names import common_name
 from smpki.gateway.delivery_record import (
     Administrator,
     DeliveryRecord,

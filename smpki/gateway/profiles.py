@@ -112,11 +112,6 @@ class Profiles:
             yield _contradiction("recipient", message, profile.name, "put the communication profile first")
 
 
-def registers_for(profiles: Iterable[EvaluationProfile], recipient: str) -> Iterable[EvaluationProfile]:
-    """The evaluation profiles by which a recipient gets readings."""
-    return (profile for profile in profiles if recipient in profile.recipients)
-
-
 def _unmatched(evaluation: EvaluationProfile, meter: MeterProfile) -> Iterable[GatewayError]:
     missing = sorted(str(obis) for obis in {*evaluation.obis} - {*meter.obis})
     if missing:

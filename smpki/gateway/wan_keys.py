@@ -15,8 +15,9 @@ from typing import Any, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from smpki.errors import GatewayError, PolicyError
+from smpki.errors import GatewayError
 from smpki.gateway.api import PrepareWanKeys, WantedSubject
+from smpki.gateway.certificate_names import common_name
 from smpki.gateway.security_module import SecurityModule, SlotState
 from smpki.gateway.slots import Group, Slot
 from smpki.gateway.store.store import GatewayStore
@@ -84,7 +85,7 @@ class WanKeys:
 
         :raises GatewayError: ``wan_keys.holder``, ``module.*``
         """
-        if _common_name(certificate) != self._holder:
+        if common_name(certificate) != self._holder:
             message = f"the certificate is not for {self._holder}"
             raise _refused("holder", message, "install what was issued for this gateway's package", slot.value)
         self._module.install(slot, certificate)
@@ -189,13 +190,6 @@ class WanKeys:
     def _note(self, state: State, **more: int) -> None:
         with self._store.work() as work:
             work.state.put(_STATE, json.dumps({"state": state, **more}))
-
-
-def _common_name(certificate: x509.Certificate) -> str | None:
-    try:
-        return DistinguishedName.from_x509(certificate.subject).get("CN")
-    except (PolicyError, ValueError):  # pyca reads names late
-        return None
 
 
 def _subject(certificate: x509.Certificate, wanted: WantedSubject) -> x509.Name:

@@ -5,7 +5,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from smpki.gateway.delivery_check import common_name
+from smpki.gateway.certificate_names import common_name
 from smpki.gateway.delivery_record import Administrator
 from smpki.participant.signers import read_file_certificates, signer_of
 from smpki.requests.keys import Signer

@@ -10,7 +10,7 @@ from datetime import timedelta
 from smpki.errors import StoreError
 from smpki.gateway import api
 from smpki.gateway.api_types import split_address
-from smpki.gateway.delivery_check import common_name
+from smpki.gateway.certificate_names import common_name
 from smpki.gateway.http_rules import Limits, Service
 from smpki.gateway.ntp_stream import Complaint, NtpServerProtocol
 from smpki.gateway.time_keeper import Standing

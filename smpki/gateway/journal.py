@@ -8,6 +8,7 @@ from datetime import datetime
 
 from smpki.errors import SmpkiError, StoreError
 from smpki.gateway.log_entry import Level, Log, Outcome
+from smpki.gateway.once import Once
 from smpki.gateway.store.store import GatewayStore, Transaction
 
 _LEVELS: dict[Level, int] = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
@@ -44,7 +45,7 @@ class Journal:
     def __init__(self, store: GatewayStore, clock: Callable[[], datetime]) -> None:
         self._store, self._clock = store, clock
         self._waiting: deque[tuple[datetime, Happening]] = deque(maxlen=_MOST_WAITING)
-        self._troubles: dict[Hashable, str] = {}
+        self._troubles = Once()
         self.news: Callable[[], None] = lambda: None
 
     def write(self, happening: Happening) -> None:
@@ -73,11 +74,10 @@ class Journal:
                 for at, happening in self._waiting:
                     _append(work, happening, at)
         except StoreError as error:
-            if "journal" not in self._troubles:
+            if self._troubles.is_new("journal", error.code):
                 log.error("the gateway's logs can't be written: %s", error)
-            self._troubles["journal"] = error.code
             return False
-        self._troubles.pop("journal", None)
+        self._troubles.forget("journal")
         self._waiting.clear()
         self.news()
         return True
@@ -88,13 +88,12 @@ class Journal:
         :param about: what it is, for :meth:`fine`
         :param text: what does not work
         """
-        if self._troubles.get(about) != error.code:
-            self._troubles[about] = error.code
+        if self._troubles.is_new(about, error.code):
             self.write(Happening(error.code, f"{text}: {error.message}", level, "failure"))
 
     def fine(self, about: Hashable, event: str, text: str) -> None:
         """It works; logged when it did not before."""
-        if self._troubles.pop(about, None) is not None:
+        if self._troubles.forget(about):
             self.write(Happening(event, text))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from smpki.errors import GatewayError, StoreError, TlsError
 from smpki.gateway.journal import Happening, Journal
+from smpki.gateway.once import Once
 from smpki.gateway.store.store import GatewayStore
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -76,3 +77,13 @@ def test_a_trouble_is_told_when_it_begins_when_it_changes_and_when_it_is_over(st
     journal.fine("time", "time.fine", "the time can be had again")
     journal.fine("never", "other.fine", "this was never wrong")
     assert events(store) == ["tls.dead", "tls.refused", "tls.dead", "time.fine"]
+
+
+def test_complaints_that_were_made_are_forgotten_in_the_end() -> None:
+    once = Once()
+    assert [once.is_new("a", "x"), once.is_new("a", "x"), once.is_new("a", "y")] == [True, False, True]
+    assert [once.forget("a"), once.forget("a")] == [True, False]
+    for number in range(20_000):
+        once.is_new(number, "x")
+    assert once.is_new(0, "x")
+    assert not once.is_new(19_999, "x")

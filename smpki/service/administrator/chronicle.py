@@ -6,8 +6,8 @@ from datetime import datetime
 
 from smpki.errors import SmpkiError, StoreError
 from smpki.gateway.log_entry import Level
+from smpki.gateway.once import Once
 from smpki.policy.device_id import DeviceId
-from smpki.service.administrator.once import Once
 from smpki.service.administrator.store.store import AdministratorStore, Transaction
 
 _LEVELS: dict[Level, int] = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}

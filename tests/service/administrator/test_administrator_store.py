@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import create_engine, inspect
 
 from smpki.errors import GatewayError, SmpkiError, StoreError
-from smpki.service.administrator.once import Once
 from smpki.service.administrator.store.store import AdministratorStore
 from smpki.service.administrator.store.tables import metadata
 
@@ -67,13 +66,3 @@ def test_a_job_that_is_over_stays_as_it_is(world: Any) -> None:
     with pytest.raises(GatewayError) as caught, desk.store.view() as view:
         view.jobs.get(99)
     assert caught.value.code == "gwa.job.unknown"
-
-
-def test_complaints_that_were_made_are_forgotten_in_the_end() -> None:
-    once = Once()
-    assert [once.is_new("a", "x"), once.is_new("a", "x"), once.is_new("a", "y")] == [True, False, True]
-    assert [once.forget("a"), once.forget("a")] == [True, False]
-    for number in range(20_000):
-        once.is_new(number, "x")
-    assert once.is_new(0, "x")
-    assert not once.is_new(19_999, "x")

@@ -17,12 +17,9 @@ from smpki.errors import ServiceError, SmpkiError
 from smpki.service.accounts.actor import Actor
 from smpki.service.portal.pages import refused
 from smpki.service.portal.site import Site
-from smpki.service.portal.visit import LARGEST_FILE, SESSION, Visit, read_form
+from smpki.service.portal.visit import LARGEST_BODY, SESSION, Visit, read_form
 
 log = logging.getLogger("smpki.service")
-
-LARGEST_BODY = LARGEST_FILE + 64 * 1024
-"""Octets of a request: a file, and the fields beside it."""
 
 Handler = Callable[[Visit], Response]
 """Answers a visit; runs in a thread, so it may take its time. A ``SmpkiError`` becomes a page that says why."""

@@ -22,6 +22,9 @@ _YEAR = 365 * 24 * 3600
 LARGEST_FILE = 1024 * 1024
 """Octets of an uploaded file."""
 
+LARGEST_BODY = LARGEST_FILE + 64 * 1024
+"""Octets of a request: a file, and the fields beside it."""
+
 
 @dataclass
 class Visit:
@@ -117,7 +120,7 @@ async def read_form(request: Request) -> tuple[dict[str, str], dict[str, bytes]]
     """
     fields: dict[str, str] = {}
     files: dict[str, bytes] = {}
-    async with request.form(max_files=2, max_fields=50) as form:
+    async with request.form(max_files=2, max_fields=50, max_part_size=LARGEST_BODY + 1) as form:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
                 fields[name] = value

@@ -44,8 +44,8 @@ class Client:
         headers = {"accept-language": language}
         self._client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers, follow_redirects=True)
 
-    def get(self, path: str) -> httpx.Response:
-        return self._runner.run(self._client.get(path))
+    def get(self, path: str, **request: Any) -> httpx.Response:
+        return self._runner.run(self._client.get(path, **request))
 
     def post(self, path: str, **request: Any) -> httpx.Response:
         return self._runner.run(self._client.post(path, **request))

@@ -109,7 +109,8 @@ async def line(address: Address, endpoint: Endpoint, seconds: float) -> AsyncIte
     :param endpoint: of a TLS client
     :param seconds: for each message, from the connection to the last octet of its answer
     """
-    timing = Timing(handshake=seconds)
+    # within the time of a message, so that who is not reached is told from who does not answer
+    timing = Timing(handshake=seconds / 2, drain=min(1.0, seconds / 8))
     name = address.server_name
     async with client(endpoint, address.host, address.port, server_name=name, timing=timing, timeout=seconds) as http:
         yield Line(address, http, seconds)

@@ -13,6 +13,7 @@ from smpki.participant.pending import PendingFolder
 from smpki.participant.web_service import WebService
 from smpki.policy.lint.classify import default_kind
 from smpki.policy.model import CertificateType
+from smpki.requests.armour import strip_armour
 from smpki.requests.submission import read_submission
 from smpki.soap.messages import CertType, ReturnCode
 
@@ -42,12 +43,14 @@ async def ask_for_triple(
 ) -> Granted | None:
     """Ask a Sub-CA's web service for the triple of a package of any kind, and check what comes.
 
+    :param package: in whatever armour; the bare package is sent
     :param message_id: lets it answer later
     :return: ``None``: it answers later
     :raises RequestError: the package can't be read, or is refused
     :raises SmpkiError: as :meth:`WebService.request_certificates` and
         :func:`smpki.participant.granted.check_granted`
     """
+    package = strip_armour(package)
     kind = default_kind(read_submission(package).package.subject)
     came = await service.request_certificates(package, message_id=message_id, cert_type=_CERT_TYPES.get(kind))
     return None if came is None else await check_granted(came, package, ca, service.certificate_chain)
@@ -62,6 +65,7 @@ async def send_package(
     :param pending: lets the CA answer later, to whoever receives for this folder
     :raises SmpkiError: as :func:`ask_for_triple` and :func:`store_triple`
     """
+    package = strip_armour(package)
     request = None if pending is None else pending.put(package, folder, service.url)
     message_id = None if request is None else request.message_id
     granted = await ask_for_triple(service, package, ca, message_id=message_id)

@@ -1,6 +1,7 @@
 """A participant asks a web service that answers as the test says."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -235,12 +236,18 @@ def test_a_dead_host_is_tried_again_whatever_is_asked(scene: Scene, unused_port:
 
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def test_a_host_that_takes_connections_and_says_nothing_was_not_reached(scene: Scene) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = {"port": silent.getsockname()[1], "seconds": 2.0}
+        error = scene.fails(Script([Answer(OK)]), CODES[Operation.CERTIFICATE_REVOCATION_REQUEST], **options)
+    assert error.code == "tls.handshake.timeout"
+    assert len(scene.pauses) == 2
 
 
 def test_a_late_answer_is_none(scene: Scene) -> None:

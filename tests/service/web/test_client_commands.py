@@ -1,6 +1,7 @@
 """The participant's commands against a service that runs: ``--send``, ``request send``, ``participant ...``."""
 
 import asyncio
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -96,7 +97,9 @@ def test_a_participant_renews_asks_and_revokes(desk: Desk) -> None:
         assert sorted(Path(one).name for one in sent["files"]) == [
             *("chain.pem", "enc.key", "enc.pem", "request.der", "sig.key", "sig.pem", "tls.key", "tls.pem")
         ]
-        again = desk("request", "send", new / "request.der", *ask, "--out", desk.folder / "copy")
+        text = desk.folder / "package.txt"  # the same package in other armour
+        text.write_bytes(base64.encodebytes((new / "request.der").read_bytes()))
+        again = desk("request", "send", text, *ask, "--out", desk.folder / "copy")
         assert again["state"] == desk(*line)["state"] == "stored"
         assert serial(desk.folder / "copy") == serial(new) != serial(desk.own)
         desk("participant", "chain", *ask, "--out", chain)

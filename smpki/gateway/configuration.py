@@ -206,10 +206,12 @@ class Limits(Strict):
 
     :param readings_per_delivery: most readings in one delivery
     :param notifications_waiting: so many of the latest wait for the administrator at most; older ones stay in the log
+    :param readings_kept_days: readings that everybody has who is to have them are removed after so long
     """
 
     readings_per_delivery: Count = 1_000
     notifications_waiting: Count = 1_000
+    readings_kept_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = 730
 
 
 class Configuration(Strict):

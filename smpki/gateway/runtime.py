@@ -13,6 +13,7 @@ from smpki.gateway.api import MeterProfile
 from smpki.gateway.api_types import split_address
 from smpki.gateway.configuration import Configuration, load_certificates, load_crls
 from smpki.gateway.durable import DurableFile
+from smpki.gateway.housekeeping import Housekeeping
 from smpki.gateway.http_rules import Service, log_refusal
 from smpki.gateway.journal import Happening, Journal
 from smpki.gateway.log_entry import Level
@@ -119,6 +120,8 @@ class Gateway:
             limits=limits,
             new_id=new_id,
         )
+        keep = timedelta(days=limits.readings_kept_days)
+        self._housekeeping = Housekeeping(store, journal, pace, keep=keep)
         surroundings = Surroundings(
             module=module,
             store=store,
@@ -202,6 +205,7 @@ class Gateway:
             "reporting": self._reporting.run,
             "notifying": self._notifying.run,
             "self-test": with_time(self._self_tests.run),
+            "housekeeping": with_time(self._housekeeping.run),
         }
 
     def _woken(self, accepted: Accepted) -> None:

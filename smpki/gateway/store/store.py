@@ -11,9 +11,10 @@ from smpki.gateway.store.documents import Documents, State
 from smpki.gateway.store.logs import Logs
 from smpki.gateway.store.outbox import Outbox
 from smpki.gateway.store.readings import Readings
+from smpki.gateway.store.retention import Retention
 
 SCHEMA = Schema(
-    version="0002",
+    version="0003",
     steps=Path(__file__).parent / "versions",
     version_table="gateway_version",
     hint="restore the gateway's database, or create it anew",
@@ -26,6 +27,7 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.readings = Readings(connection)
         self.outbox = Outbox(connection)
+        self.retention = Retention(connection)
         self.logs = Logs(connection)
         self.documents = Documents(connection)
         self.state = State(connection)

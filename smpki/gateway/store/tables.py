@@ -76,6 +76,7 @@ delivered = Table(
     Column("reading", RowNumber, ForeignKey("reading.number"), primary_key=True),
     Column("delivery", RowNumber, ForeignKey("delivery.number"), nullable=False),
     Index("ix_delivered_delivery", "delivery"),
+    Index("ix_delivered_reading", "reading"),
 )
 
 reached = Table(

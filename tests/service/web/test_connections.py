@@ -158,7 +158,7 @@ def test_a_certificate_that_ends_while_its_holder_is_connected(world: Any) -> No
 
 def test_slow_heads_and_slow_bodies(world: Any) -> None:
     emt = world.register()
-    world.change(limits=Limits(seconds=0.3))
+    world.change(limits=Limits(seconds=1))
     starts = [b"POST / HT", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/xml\r\ncontent-length: 9\r\n\r\n<a"]
 
     async def drip(service: Any, start: bytes) -> bytes:
@@ -181,12 +181,14 @@ def test_slow_heads_and_slow_bodies(world: Any) -> None:
 
 def test_many_slow_clients_do_not_keep_others_out(world: Any) -> None:
     emt = world.register()
-    world.change(timing=Timing(handshake=0.5), connections=20)
+    world.change(timing=Timing(handshake=3), connections=20)
 
     async def story() -> None:
         async with world.service() as service:
             port = service.server.port
             silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            while len(service.server.connections) < len(silent):
+                await asyncio.sleep(0.01)
             with pytest.raises(TlsError):  # one too many
                 await service.ask(emt, STATUS)
             while service.server.connections:

@@ -8,7 +8,6 @@ such a record; its JSON Schema is docs/delivery-record.schema.json.
 import json
 from base64 import b64encode
 from dataclasses import dataclass
-from json.decoder import JSONDecoder
 from typing import Annotated
 
 from cryptography import x509
@@ -17,12 +16,15 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from smpki.errors import GatewayError
-from smpki.gateway.api_types import Body, Certificate, Meter, Moment, Octets
+from smpki.gateway.api_types import Body, Certificate, Meter, Moment
 from smpki.gateway.cms import sign_detached
-from smpki.gateway.json_text import canonical_json, write_json
+from smpki.gateway.json_text import write_json
+from smpki.gateway.signed_json import separate
 
 MOST_OCTETS = 256 * 1024
 """Octets of a file; a real one has about 15,000."""
+
+_NAME = "record"
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Chain = Annotated[tuple[Certificate, ...], Field(min_length=1, max_length=20)]
@@ -99,11 +101,6 @@ class DeliveryRecord(_Part):
     created_at: Moment
 
 
-class _File(Body):
-    record: DeliveryRecord
-    signature: Octets
-
-
 @dataclass(frozen=True)
 class Delivery:
     """A record as it was read, its signature not looked at yet; see :mod:`smpki.gateway.delivery_check`.
@@ -127,7 +124,7 @@ def sign_delivery(record: DeliveryRecord, certificate: x509.Certificate, key: ec
     """
     value = record.model_dump(mode="json", by_alias=True)
     signature = sign_detached(write_json(value), certificate=certificate, key=key)
-    return json.dumps({"record": value, "signature": b64encode(signature).decode()}, indent=2).encode() + b"\n"
+    return json.dumps({_NAME: value, "signature": b64encode(signature).decode()}, indent=2).encode() + b"\n"
 
 
 def read_delivery(data: bytes, where: str = "") -> Delivery:
@@ -139,27 +136,15 @@ def read_delivery(data: bytes, where: str = "") -> Delivery:
     if len(data) > MOST_OCTETS:
         raise _refused("size", f"it has more than {MOST_OCTETS:,} octets", where)
     try:
-        text = canonical_json(data)
+        signed, signature = separate(_NAME, data)
+        return Delivery(DeliveryRecord.model_validate_json(signed), signed, signature)
     except GatewayError as error:
-        raise _refused("json", error.message, where) from None
-    try:
-        read = _File.model_validate_json(text)
+        rule = "json" if error.code == "json.syntax" else "schema"
+        raise _refused(rule, error.message, where) from None
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(map(str, first["loc"]))
-        raise _refused("schema", f"{path}: {first['msg']}" if path else first["msg"], where) from None
-    return Delivery(read.record, _member(text.decode(), "record").encode(), read.signature)
-
-
-def _member(text: str, name: str) -> str:
-    """A member's value as it is written in a canonical JSON object."""
-    decoder, at = JSONDecoder(), 0
-    while True:  # at a brace or comma
-        found, at = decoder.raw_decode(text, at + 1)
-        _, end = decoder.raw_decode(text, at + 1)
-        if found == name:
-            return text[at + 1 : end]
-        at = end
+        path = ".".join(map(str, (_NAME, *first["loc"])))
+        raise _refused("schema", f"{path}: {first['msg']}", where) from None
 
 
 def _refused(rule: str, message: str, where: str) -> GatewayError:

@@ -5,11 +5,11 @@ who parses it and writes it again may get other octets, for numbers above all. S
 """
 
 import base64
-import binascii
-import re
+import json
+from collections.abc import Iterator
 
 from smpki.errors import GatewayError
-from smpki.gateway.json_text import canonical_json, read_json
+from smpki.gateway.json_text import canonical_json
 
 
 def enclose(name: str, content: bytes, signature: bytes) -> bytes:
@@ -23,17 +23,32 @@ def enclose(name: str, content: bytes, signature: bytes) -> bytes:
 
 
 def separate(name: str, data: bytes) -> tuple[bytes, bytes]:
-    """Take the document and its signature apart; checks no signature.
+    """Take the document and its signature apart, in whatever order they stand; checks no signature.
 
     :return: the document's canonical form, which is what was signed, and the signature
-    :raises GatewayError: ``json.syntax``, ``json.signed``: it is no such pair in this order
+    :raises GatewayError: ``json.syntax``, ``json.signed``: it is no such pair
     """
-    parts = re.fullmatch(rb'\{"%b":(.*),"signature":"([A-Za-z0-9+/=]*)"\}' % name.encode(), canonical_json(data), re.S)
+    text = canonical_json(data).decode()
     try:
-        if parts is None:
-            raise binascii.Error
-        read_json(parts[1])  # one value and not several members
-        return parts[1], base64.b64decode(parts[2], validate=True)
-    except (GatewayError, binascii.Error):
-        hint = f'it is {{"{name}": ..., "signature": "..."}}, in this order, the signature in base64'
+        members = dict(_members(text))
+        content, written = members.pop(name), json.loads(members.pop("signature"))
+        if members or not isinstance(written, str):
+            raise ValueError
+        return content.encode(), base64.b64decode(written, validate=True)
+    except (KeyError, ValueError):  # that of base64 too
+        hint = f'it is {{"{name}": ..., "signature": "..."}}, the signature in base64'
         raise GatewayError("json.signed", f"this is no {name} with its signature", hint=hint) from None
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """The members of a canonical JSON object, the values as they are written.
+
+    :raises ValueError: it is no object, or has none
+    """
+    if not text.startswith("{") or text == "{}":
+        raise ValueError
+    decoder, at = json.JSONDecoder(), 0
+    while text[at] != "}":  # at a brace or comma
+        name, end = decoder.raw_decode(text, at + 1)
+        _, at = decoder.raw_decode(text, end + 1)
+        yield name, text[end + 1 : at]

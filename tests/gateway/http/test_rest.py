@@ -388,13 +388,23 @@ def test_what_was_signed_is_cut_out_as_it_stands() -> None:
     whole = enclose("record", content, b"\x00\xff")
     assert whole == b'{"record":' + content + b',"signature":"AP8="}'
     laid_out = whole.replace(b",", b" ,\r\n\t").replace(b":", b" : ")
-    assert separate("record", laid_out) == (b'{"a":1.0,"signature":"x","b":[1e2,"\\u00e4 b"]}', b"\x00\xff")
+    apart = b'{"a":1.0,"signature":"x","b":[1e2,"\\u00e4 b"]}', b"\x00\xff"
+    assert separate("record", laid_out) == apart
+    assert separate("record", b'{"signature":"AP8=","record":' + content + b"}") == apart
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"[]", b'{"record":{}}', b'{"signature":"AP8=","record":{}}', b'{"other":{},"signature":"AP8="}'),
+        *(
+            b"{}",
+            b"[]",
+            b"7",
+            b'"{}"',
+            b'{"record":{}}',
+            b'{"signature":7,"record":{}}',
+            b'{"other":{},"signature":"AP8="}',
+        ),
         *(
             b'{"record":{},"x":1,"signature":"AP8="}',
             b'{"record":{},"signature":"AP8"}',

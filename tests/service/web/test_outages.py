@@ -67,7 +67,7 @@ async def serving(world: Any, keys: Any) -> AsyncIterator[Any]:
     """A service whose keys are watched; its TLS key is not."""
     with world.workshop.open() as plain:
         identity = own_identity(plain, "Beispiel.CA", CertificateType.SUB_CA_TLS)
-    with world.workshop.open(keys=keys) as pki:
+    with world.workshop.open(keys=keys, **world.options) as pki:
         async with web_service(pki, world.settings, identity) as server:
             yield world.service_of(server)
 

@@ -1,5 +1,8 @@
 """The root's web service: a Sub-CA that runs elsewhere asks for its next certificates."""
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,11 @@ from smpki.soap.messages import (
     ReturnCode,
 )
 from smpki.soap.write import write_request
+
+_spec = importlib.util.spec_from_file_location("outage_tests", Path(__file__).with_name("test_outages.py"))
+assert _spec is not None and _spec.loader is not None
+outages = sys.modules.setdefault("outage_tests", importlib.util.module_from_spec(_spec))
+_spec.loader.exec_module(outages)
 
 
 @pytest.fixture
@@ -69,4 +77,30 @@ def test_a_sub_ca_elsewhere_renews_at_the_root(world: Any, sub_ca: Any, changed_
                 await service.ask(emt, GetServiceStatus("1"))
 
     world.run(stranger())
+    world.workshop.assert_chain_holds()
+
+
+def test_a_database_that_fails_while_the_root_signs(
+    world: Any, sub_ca: Any, changed_policy: Any, issuing_program: Any
+) -> None:
+    with sub_ca.open() as own:
+        identity = own_identity(own, "Extern.CA", CertificateType.SUB_CA_TLS_ROOT)
+        package = RequestCertificate(own.request_sub_ca(SubCaOrder("Extern", renew=True)))
+    world.options["policy"] = changed_policy({"issuing.manual_approval": []})
+    outage = outages.on_a_disk(world)
+    stops = [outage.stop]
+
+    def sign(real: Any, *arguments: Any) -> bytes:
+        while stops:
+            stops.pop()()
+        signed: bytes = real(*arguments)
+        return signed
+
+    async def story() -> None:
+        async with outages.serving(world, issuing_program.WatchedKeys(world.workshop.key_store, sign)) as service:
+            assert (await service.ask(identity, package)).code is ReturnCode.FAILURE_INTERNAL_ERROR
+            outage.start()
+            assert (await service.ask(identity, package)).code is ReturnCode.OK_CERT_AVAILABLE
+
+    world.run(story())
     world.workshop.assert_chain_holds()

@@ -72,6 +72,7 @@ class Packages:
                 raise ServiceError("service.not_accepted.blocked", message, hint=hint)
             submission = read_submission(package)
             kind = check_package(submission, None, sender)
+            _check_partner_id(submission, sender)
         digest = submission.digest.hex()
         known = self._store.find(sender.key, digest)
         if known is not None:
@@ -163,6 +164,19 @@ class Packages:
         if one.state is not SubmissionState.ISSUED:
             return Result(one)
         return Result(one, self._pki.store.issued_for(one.digest))
+
+
+def _check_partner_id(submission: Submission, sender: Sender) -> None:
+    """See that a participant names itself by the market partner's id that it is registered with.
+
+    :raises ServiceError: ``service.registration.other``
+    """
+    subject = DistinguishedName.from_x509(submission.package.subject)
+    registered = sender.registration.partner_id if sender.registration else None
+    if registered is not None and subject.key() == sender.key and subject.get("OU") != registered:
+        message = f"the package's OU is {subject.get('OU')!r}, but you are registered as {registered!r}"
+        hint = "make a package with this OU, or ask the operator to register another id"
+        raise ServiceError("service.registration.other", message, where="subject", hint=hint)
 
 
 def _name(actor: Actor) -> str:

@@ -63,6 +63,9 @@ def test_a_package_of_somebody_else_is_refused(service: Any, pair: Any) -> None:
     _, second, _ = pair
     answer = second.post("/packages", service.office.packages.make())
     assert (answer.status_code, answer.json()["code"]) == (403, "service.unauthorised.subject")
+    other_id = service.office.packages.make("Andere.EMT", OU="9900000000002")
+    answer = second.post("/packages", other_id)
+    assert (answer.status_code, answer.json()["code"]) == (422, "service.registration.other")
     gateway = second.post("/packages", service.office.packages.gateway())
     assert (gateway.status_code, gateway.json()["code"]) == (403, "service.unauthorised.role")
 

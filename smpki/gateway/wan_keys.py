@@ -9,7 +9,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from cryptography import x509
@@ -31,6 +31,8 @@ State = Literal["settled", "trial", "confirmed"]
 
 _STATE, _PREPARED = "wan_keys", "WanKeys/prepared"
 _NEXT = tuple(slot.next for slot in Group.WAN.slots)
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""The CA's clock may be ahead of the gateway's, and a new certificate begins when it is issued."""
 _NAMES = RequestedNames()  # a gateway's certificates have no alternative names
 
 
@@ -107,7 +109,8 @@ class WanKeys:
             raise _refused("unprepared", "there is no key with a certificate", hint, missing[0])
         for slot in _NEXT:
             certificate = self._module.certificate(slot)
-            if now and not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            begin = certificate.not_valid_before_utc - _CLOCKS_DIFFER
+            if now and not begin <= now <= certificate.not_valid_after_utc:
                 message = "the certificate is not valid now"
                 raise _refused("dates", message, "compare the clocks; install valid ones", slot.value)
         self._note("trial")

@@ -1,7 +1,7 @@
 """New WAN keys: prepared once, tried before they count, and the former ones until then."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -175,6 +175,14 @@ def test_certificates_have_to_be_valid_when_there_is_a_time(
     certify(**dates)
     assert refused(lambda: keys.activate(NOON)) == "wan_keys.dates"
     assert keys.activate(None) is True
+
+
+def test_a_clock_that_is_a_little_slow_is_no_reason_to_refuse_new_certificates(
+    keys: WanKeys, certify: Callable[..., None]
+) -> None:
+    keys.prepare(RENEWAL, NOON)
+    certify(not_before=NOON + timedelta(seconds=30))
+    assert keys.activate(NOON) is True
 
 
 def test_the_certificates_of_another_gateway_are_refused(keys: WanKeys, certify: Callable[..., None]) -> None:

@@ -1,6 +1,7 @@
 """What holds for every operation before it is looked at: who asks, what is accepted, how large, and whether it came
 before (Idempotency-Key)."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -30,10 +31,12 @@ class Setting:
     """What guards need.
 
     :param access: says who asks
+    :param seconds: for a body to come
     """
 
     access: Access
     idempotency: Idempotency
+    seconds: float = 60.0
 
 
 class GuardedRoute(APIRoute):
@@ -56,7 +59,12 @@ class GuardedRoute(APIRoute):
             _check_accept(request, media_types)
             if accepted_bodies:
                 _check_media_type(request, accepted_bodies)
-            body = await _read(request, limit)
+            try:
+                async with asyncio.timeout(setting.seconds):
+                    body = await _read(request, limit)
+            except TimeoutError:
+                message, hint = f"the body did not come within {setting.seconds:g} seconds", "send it again"
+                raise ServiceError("service.rest.slow", message, hint=hint) from None
             key = request.headers.get("idempotency-key")
             if key is None or request.method != "POST":
                 return _for_one(await handle(request), actor)
@@ -93,7 +101,7 @@ class _Kept:
             return self._again(before)
         try:
             response: Response = await handle(request)
-        except BaseException:
+        except Exception:  # who hangs up gets no answer, but what he asked for may go on
             await run_in_threadpool(self._idempotency.give_up, self._who, self._key)
             raise
         answer = KeptAnswer(
@@ -149,8 +157,7 @@ def _check_accept(request: Request, media_types: list[str]) -> None:
         name, *parameters = (part.strip().lower() for part in one.split(";"))
         if any(parameter.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for parameter in parameters):
             continue
-        kind = name.partition("/")[0]
-        if any(name in ("*/*", media_type, f"{media_type.partition('/')[0]}/*") for media_type in media_types) and kind:
+        if any(name in ("*/*", media_type, f"{media_type.partition('/')[0]}/*") for media_type in media_types):
             return
     hint = f"accept {' or '.join(media_types)}"
     raise ServiceError("service.rest.accept", "you accept nothing that this answers with", where="Accept", hint=hint)

@@ -43,10 +43,10 @@ def operation(
     if secret:
         extra[SECRET] = True
     if key:
-        statuses |= {400, 409, 413}
+        statuses |= {400, 408, 409, 413}
         extra["parameters"] = [_KEY]
     if upload:
-        statuses |= {415}
+        statuses |= {408, 413, 415}
         extra["requestBody"] = {"required": True, "content": dict.fromkeys(UPLOADS, _BINARY)}
     return {"responses": problems(*sorted(statuses)), "openapi_extra": extra}
 

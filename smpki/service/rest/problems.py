@@ -32,6 +32,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "store.serial": 404,
         "service.rest.method": 405,
         "service.rest.accept": 406,
+        "service.rest.slow": 408,
         "service.rest.size": 413,
         "service.rest.media_type": 415,
         # it was well said, but things are not so that it could be done
@@ -160,6 +161,7 @@ _MEANINGS = {
     404: "not there, or not yours",
     405: "not this method",
     406: "nothing that you accept",
+    408: "too slow",
     409: "things are not so that it could be done",
     413: "too large",
     415: "not this media type",

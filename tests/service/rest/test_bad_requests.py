@@ -1,8 +1,10 @@
 """What strangers, the careless and the hostile send: the right status, a problem detail, nothing that isn't theirs."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -150,6 +152,19 @@ def test_uploads_of_100_mb(path: str, declared: bool, service: Any) -> None:
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
     # httpx hands a whole body to an application in memory as it asks for it, piece by piece
     assert body.taken <= (1 << 16 if declared else 2 << 20)
+
+
+def test_a_body_that_does_not_come(service: Any) -> None:
+    class Silent(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            yield b"\x30"
+            await asyncio.sleep(60)
+
+    client = service.participant()
+    setting = service.application.state.setting
+    service.application.state.setting = replace(setting, seconds=0.05)
+    answer = client.ask("POST", "/packages", content=Silent(), headers={"content-type": "application/octet-stream"})
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
 
 
 def hostile() -> Iterator[bytes]:

@@ -212,7 +212,7 @@ def test_an_auditor_sees_everything_and_changes_nothing(role: Role, service: Any
 
 
 def test_statuses_of_the_table_are_documented() -> None:
-    documented = {401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 503}
+    documented = {401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 503}
     assert {status_of(SmpkiError(code, "")) for code in STATUS} == documented
     assert status_of(SmpkiError("never.heard.of", "")) == 503
 

@@ -55,4 +55,5 @@ def why(error: BaseException) -> dict[str, object]:
     """The facts about an error: its code, and what it says."""
     if not isinstance(error, SmpkiError):
         return {"error": type(error).__name__}
-    return {"error": error.code, "why": str(error) if isinstance(error, _OURS) else Personal(str(error))}
+    text = f"{error.where}: {error.message}" if error.where else error.message
+    return {"error": error.code, "why": text if isinstance(error, _OURS) else Personal(text)}

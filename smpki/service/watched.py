@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, why
 
 T = TypeVar("T")
 _State = tuple[tuple[Path, int, int, int], ...]
@@ -56,7 +57,7 @@ class Watched(Generic[T]):
         try:
             self._value = self._read()
         except SmpkiError as error:
-            log.error("what was read before goes on to count: %s", error)
+            log.error(LogEvent("files.old", "what was read before goes on to count", **why(error)))
 
     def _read(self) -> T:
         return self._load([path for path, *_ in self._state])

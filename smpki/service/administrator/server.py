@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from smpki.errors import StoreError
+from smpki.events import LogEvent, Personal
 from smpki.gateway import api
 from smpki.gateway.api_types import split_address
 from smpki.gateway.certificate_names import common_name
@@ -243,7 +244,8 @@ class AdministratorServer:
 
 
 def _complain(complaint: Complaint) -> None:
-    log.info("a gateway's connection for the time was ended: %s", complaint)
+    event = LogEvent("time.ended", "a gateway's connection for the time was ended", why=Personal(str(complaint)))
+    log.info(event)
 
 
 def _with_port(address: str, port: int) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from smpki.events import LogEvent, why
 from smpki.service.market_participant.output import Output
 from smpki.service.market_participant.store.deliveries import TakenDelivery
 from smpki.service.market_participant.store.store import DeliveryStore
@@ -121,7 +122,8 @@ class Ledger:
                 try:
                     outcomes = await loop.run_in_executor(self._thread, self.commit, [entry for entry, _ in batch])
                 except Exception as error:
-                    log.error("%d deliveries could not be taken: %s", len(batch), error)
+                    facts = {"deliveries": len(batch), **why(error)}
+                    log.error(LogEvent("delivery.failed", "deliveries could not be taken", **facts))
                     for _, waiter in batch:
                         if not waiter.done():
                             waiter.set_exception(error)

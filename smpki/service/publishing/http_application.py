@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
 from smpki.errors import StoreError
+from smpki.events import LogEvent, Personal, why
 from smpki.service.publishing.documents import Document, Documents
 from smpki.tls.http_server import Application, Receive, Scope, Send
 
@@ -42,7 +43,7 @@ def application(
         try:
             document = await asyncio.to_thread(documents.find, path)
         except StoreError as error:
-            log.error("%a can't be given out: %s", path, error)
+            log.error(LogEvent("publish.failed", "a file can't be given out", path=Personal(path), **why(error)))
             await _send(send, now, 503, {"retry-after": _RETRY})
             return
         if document is None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from smpki.ca.store.holdings import Shown
 from smpki.ca.store.store import Store
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, why
 from smpki.policy.directory_name import DirectoryName
 from smpki.policy.model import END_USERS, CertificateType, EnvironmentName, Policy
 from smpki.service.publishing.authorities import Authorities
@@ -134,13 +135,14 @@ async def keep_published(
                         due = monotonic() + pace.compare.total_seconds()
                     report = await (session.compare() if compares else session.follow())
                     for error in report.refused[:_MOST_TOLD]:
-                        log.error("one of %d entries that can't be published: %s", len(report.refused), error)
+                        facts = {"refused": len(report.refused), **why(error)}
+                        log.error(LogEvent("publish.refused", "an entry can't be published", **facts))
                     if report:
                         tell(report)
                     pause = 1.0
                     await _wait(stop, pace.look.total_seconds())
         except SmpkiError as error:
-            log.error("publishing goes on in %g seconds: %s", pause, error)
+            log.error(LogEvent("publish.rests", "publishing goes on after a pause", seconds=pause, **why(error)))
             await _wait(stop, pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from smpki import __version__
 from smpki.errors import SmpkiError
+from smpki.events import LogEvent, Personal, why
 from smpki.service.desk.desk import Desk
 from smpki.service.desk.store.idempotency import Idempotency
 from smpki.service.rest import audit, certificates, own_account, packages, public, registrations
@@ -71,11 +72,15 @@ def _add_document(app: FastAPI) -> None:
     app.router.add_route(f"{PREFIX}/openapi.json", serve, methods=["GET"], include_in_schema=False)
 
 
+def _facts(request: Request) -> dict[str, object]:
+    return {"method": request.method, "path": Personal(request.url.path)}
+
+
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(SmpkiError)
     async def refused(request: Request, error: SmpkiError) -> Response:
         if status_of(error) >= 500:
-            log.error("REST: %s %s: %s", request.method, request.url.path, error)
+            log.error(LogEvent("rest.failed", "REST: a request could not be answered", **_facts(request), **why(error)))
         # a body that nobody read is in the way of the next request
         return problem(error, None if was_read(request) else {"connection": "close"})
 
@@ -94,7 +99,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def mistake(request: Request, error: Exception) -> Response:
-        log.error("REST: %s %s failed", request.method, request.url.path, exc_info=error)
+        log.error(LogEvent("rest.mistake", "REST: a request failed", **_facts(request)), exc_info=error)
         return other_problem(500, "service.rest.mistake", "the service failed, which is no fault of the request")
 
 

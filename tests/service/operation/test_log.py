@@ -83,7 +83,7 @@ def test_what_an_error_says_is_told_of_our_own_affairs_only() -> None:
     unexpected = LogEvent("x", "x", **why(ValueError(NAME)))
     assert theirs.facts(personal=False) == {"error": "request.name"}
     assert NAME in str(theirs)
-    assert ours.facts(personal=False) == {"error": "store.full", "why": "the disk is full [store.full]"}
+    assert ours.facts(personal=False) == {"error": "store.full", "why": "the disk is full"}
     assert unexpected.facts(personal=True) == {"error": "ValueError"}
 
 

@@ -303,7 +303,7 @@ def test_a_store_that_fails_for_a_while_is_only_late(
     with caplog.at_level(logging.INFO, "smpki.publishing"):
         asyncio.run(go())
     assert publication.held(FIRM) == {one.der for one in triple}
-    assert "publishing goes on in 1 seconds" in caplog.text
+    assert "publishing goes on after a pause: seconds=1.0" in caplog.text
 
 
 def test_a_locked_database_is_named(workshop: Any) -> None:

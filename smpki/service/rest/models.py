@@ -19,7 +19,7 @@ from smpki.service.desk.packages import Result
 from smpki.service.desk.store.applications import Application, ApplicationState
 from smpki.service.desk.store.reading import AuditLine
 from smpki.service.desk.store.submissions import SubmissionState, Submitted
-from smpki.service.rest.problems import FindingModel
+from smpki.service.rest.problems import FindingModel, findings_of
 
 T = TypeVar("T")
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - an item
@@ -249,9 +249,8 @@ class CheckedModel(Told):
     @classmethod
     def of(cls, checked: Sequence[Checked]) -> "CheckedModel":
         """As REST tells it."""
-        findings = [FindingModel(subject=part.title, **one.as_dict()) for part in checked for one in part.findings]
         passed = all(part.passed for part in checked)
-        return cls(passed=passed, subjects=[part.title for part in checked], findings=findings)
+        return cls(passed=passed, subjects=[part.title for part in checked], findings=findings_of(checked))
 
 
 class TakenBackModel(Told):

@@ -12,7 +12,7 @@ from smpki.service.desk.download import ZIP, zip_file
 from smpki.service.desk.store.submissions import SubmissionState
 from smpki.service.rest.models import CheckedModel, PackageModel, Page, RemarkModel, ResultModel, page_of
 from smpki.service.rest.operation import PREFIX, NumberedPages, Upload, WhoAsks, created, download, file, operation
-from smpki.service.rest.problems import with_findings
+from smpki.service.rest.problems import RefusedPackage
 from smpki.service.rest.registrations import Number
 
 ROOT = f"{PREFIX}/packages"
@@ -74,6 +74,6 @@ def add_to(app: FastAPI, desk: Desk) -> None:
 def _explained(desk: Desk, data: bytes, error: SmpkiError) -> SmpkiError:
     """A refusal with all that the lint finds, not the first error alone."""
     try:
-        return with_findings(error, desk.packages.check(data))
+        return RefusedPackage(error, desk.packages.check(data))
     except SmpkiError:
         return error

@@ -93,6 +93,22 @@ class Problem(BaseModel):
     findings: list[FindingModel] | None = Field(default=None, description="of the lint, where a package was refused")
 
 
+class RefusedPackage(SmpkiError):
+    """A package that was refused, with all that the lint finds in it.
+
+    :param error: why
+    """
+
+    def __init__(self, error: SmpkiError, checked: Sequence[Checked]) -> None:
+        super().__init__(error.code, error.message, where=error.where, hint=error.hint)
+        self.findings = findings_of(checked)
+
+
+def findings_of(checked: Sequence[Checked]) -> list[FindingModel]:
+    """Findings of the lint as REST tells them."""
+    return [FindingModel(subject=part.title, **one.as_dict()) for part in checked for one in part.findings]
+
+
 class ProblemResponse(JSONResponse):
     """A problem detail as an answer."""
 
@@ -113,7 +129,7 @@ def problem(error: SmpkiError, headers: Mapping[str, str] | None = None) -> Prob
     message, where, hint = error.message, error.where, error.hint
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         message, where, hint = "the service failed, which is no fault of the request", "", "send it again later"
-    findings = error.__dict__.get("findings")
+    findings = error.findings if isinstance(error, RefusedPackage) else None
     return _answer(status, error.code, message, where, hint, headers, findings)
 
 
@@ -123,13 +139,6 @@ def other_problem(status: int, code: str, message: str, headers: Mapping[str, st
     :param status: HTTP status
     """
     return _answer(status, code, message, "", "see /api/v1/openapi.json", headers)
-
-
-def with_findings(error: SmpkiError, checked: Sequence[Checked]) -> SmpkiError:
-    """An error that tells what the lint found, too."""
-    findings = [FindingModel(subject=part.title, **one.as_dict()) for part in checked for one in part.findings]
-    error.__dict__["findings"] = findings
-    return error
 
 
 def _answer(
@@ -147,7 +156,7 @@ def _answer(
         type=kind, title=title, status=status, detail=message, code=code, where=where, hint=hint, findings=findings
     )
     more = {"cache-control": "no-store", **(headers or {})}
-    if status in (HTTPStatus.UNAUTHORIZED,):
+    if status == HTTPStatus.UNAUTHORIZED:
         more["www-authenticate"] = "Bearer"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         more.setdefault("retry-after", "30")

@@ -26,6 +26,15 @@ IS_OPEN = _I.state == literal_column("'open'")
 _ISSUED_FOR = (
     select(*_STORED).select_from(_INTENDED).where(_I.request_digest.in_(bindparam("digests", expanding=True)), _I.holds)
 )
+_BY_SERIAL = select(*_STORED).where(_C.serial == bindparam("this"))
+_OF_SUBJECT = (
+    select(*_STORED)
+    .select_from(_INTENDED)
+    .where(_I.subject_key == bindparam("subject"), _I.kind == bindparam("kind"), _I.purpose == bindparam("purpose"))
+    .where(_I.holds)
+    .order_by(_C.id.desc())
+)
+_ADMINISTRATOR = select(_P.ou).where(_P.subject_key == bindparam("subject"), _P.role == "smgw-w")
 _AT = bindparam("at", type_=UtcTime())
 # A suspended certificate may come back, so its holder still has it.
 _HELD = (_C.not_before <= _AT) & (_C.not_after >= _AT) & (_R.serial.is_(None) | _R.suspended_until.is_not(None))
@@ -55,7 +64,7 @@ class Lists(ABC):
 
         :raises StoreError: ``store.serial.unknown``
         """
-        found = self._certificates(select(*_STORED).where(_C.serial == serial))
+        found = self._certificates(_BY_SERIAL, {"this": serial})
         if not found:
             raise _unknown(serial)
         return found[0]
@@ -93,13 +102,8 @@ class Lists(ABC):
 
     def latest(self, kind: str, subject_key: str, purpose: str = "") -> StoredCertificate | None:
         """A subject's newest certificate of a kind: by DN serialNumber, then as issued; None without one."""
-        query = (
-            select(*_STORED)
-            .select_from(_INTENDED)
-            .where(_I.subject_key == subject_key, _I.kind == kind, _I.purpose == purpose, _I.holds)
-            .order_by(_C.id.desc())
-        )
-        return max(self._certificates(query), key=_dn_serial, default=None)
+        found = self._certificates(_OF_SUBJECT, {"subject": subject_key, "kind": kind, "purpose": purpose})
+        return max(found, key=_dn_serial, default=None)
 
     def held(self, kind: str, subject_key: str, at: datetime) -> tuple[StoredCertificate, ...]:
         """What a subject has of a kind at a time: neither expired nor revoked; what is suspended may come back."""
@@ -169,9 +173,8 @@ class Lists(ABC):
 
     def administrator(self, subject_key: str) -> str | None:
         """CN of the administrator in charge of a gateway; ``None`` before its first Wirk triple."""
-        query = select(_P.ou).where(_P.subject_key == subject_key, _P.role == "smgw-w")
         with self._reading() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(_ADMINISTRATOR, {"subject": subject_key}).scalar()
 
     def package(self, digest: str) -> bytes | None:
         """The request package that was granted under this digest, as it came in; ``None`` without one."""
@@ -191,9 +194,11 @@ class Lists(ABC):
         with self._reading() as connection:
             return tuple(open_intent(row, closed=False) for row in connection.execute(query).mappings())
 
-    def _certificates(self, query: Select[tuple[object, ...]]) -> list[StoredCertificate]:
+    def _certificates(
+        self, query: Select[tuple[object, ...]], values: Mapping[str, object] | None = None
+    ) -> list[StoredCertificate]:
         with self._reading() as connection:
-            return [StoredCertificate(**row) for row in connection.execute(query).mappings()]
+            return [StoredCertificate(**row) for row in connection.execute(query, values).mappings()]
 
 
 def open_intent(row: RowMapping, *, closed: bool) -> OpenIntent:

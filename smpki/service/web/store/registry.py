@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, bindparam, insert, select, update
 
 from smpki.ca.store.audit import AuditChain
 from smpki.ca.store.records import AuditEntry
@@ -14,6 +14,7 @@ from smpki.service.web.store.tables import registration
 
 _R = registration.c
 _COLUMNS = [column for column in _R if column.name != "id"]
+_FIND = select(*_COLUMNS).where(_R.subject_key == bindparam("subject"), _R.role == bindparam("role"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,8 @@ class Registry:
 
     def find(self, subject_key: str, role: str) -> Registration | None:
         """The registration of a participant in a role; ``None`` without one."""
-        query = select(*_COLUMNS).where(_R.subject_key == subject_key, _R.role == role)
         with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
+            row = connection.execute(_FIND, {"subject": subject_key, "role": role}).mappings().first()
         return Registration(**row) if row else None
 
     def named(self, common_name: str) -> Registration:

@@ -3,6 +3,7 @@ before (Idempotency-Key)."""
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ PUBLIC, SECRET = "x-public", "x-secret"
 
 _LARGEST_JSON = 16 * 1024
 LARGEST_UPLOAD = 1024 * 1024
-_LONGEST_KEY = 255
+_KEY = re.compile("[!-~]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class _Kept:
     """A request with a key: done once, answered as often as it is sent."""
 
     def __init__(self, idempotency: Idempotency, who: str, key: str, secret: bool) -> None:
-        if not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
-            message, hint = "this is no Idempotency-Key", f"1 to {_LONGEST_KEY} printable ASCII characters"
+        if not _KEY.fullmatch(key):
+            message, hint = "this is no Idempotency-Key", "1 to 255 printable ASCII characters, no blanks"
             raise ServiceError("service.rest.key", message, where="Idempotency-Key", hint=hint)
         self._idempotency = idempotency
         self._who = who

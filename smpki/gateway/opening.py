@@ -57,7 +57,7 @@ def open_module(configuration: Configuration, token: Token | None) -> Iterator[S
 
 
 def open_store(configuration: Configuration) -> GatewayStore:
-    """The database, which a new gateway does not have yet.
+    """The database, which a new gateway does not have yet; that of an older program is brought up to date.
 
     :raises StoreError: ``store.missing``: there is other state, so the database was there; ``store.*``
     :raises GatewayError: ``configuration.data``: the folder can't be made
@@ -69,7 +69,7 @@ def open_store(configuration: Configuration) -> GatewayStore:
         is_new = all(path.name == _LOCK for path in folder.iterdir())
     except OSError as error:
         raise _unusable(folder, str(error.strerror)) from None
-    return GatewayStore.create(file) if is_new or _is_begun(file) else GatewayStore.open(file)
+    return GatewayStore.create(file) if is_new or file.is_file() else GatewayStore.open(file)
 
 
 def _make(folder: Path) -> None:
@@ -83,8 +83,3 @@ def _unusable(folder: Path, why: str) -> GatewayError:
     return GatewayError(
         "configuration.data", f"the folder can't be used: {why}", where=str(folder), hint="see to the path"
     )
-
-
-def _is_begun(file: Path) -> bool:
-    """Whether an empty database is there, as the first start leaves it when it is interrupted."""
-    return file.is_file() and file.stat().st_size == 0

@@ -1,6 +1,8 @@
 """The files of a gateway: what a first start makes, and what it never makes anew."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from smpki.errors import GatewayError, StoreError
 from smpki.gateway.configuration import Configuration
 from smpki.gateway.opening import at_work, open_module, open_store
+from smpki.gateway.store.store import SCHEMA
 
 
 @pytest.fixture
@@ -61,6 +64,18 @@ def test_a_folder_that_can_not_be_made_is_refused(configuration: Configuration) 
     with pytest.raises(GatewayError) as refused:
         open_store(configuration)
     assert refused.value.code == "configuration.data"
+
+
+def test_the_database_of_an_older_program_is_brought_up_to_date(configuration: Configuration) -> None:
+    open_store(configuration).close()
+    with closing(sqlite3.connect(configuration.data / "gateway.db")) as database:
+        database.execute("DROP INDEX ix_delivered_reading")
+        database.execute("UPDATE gateway_version SET version_num = '0002'")
+        database.commit()
+    open_store(configuration).close()
+    with closing(sqlite3.connect(configuration.data / "gateway.db")) as database:
+        assert database.execute("SELECT version_num FROM gateway_version").fetchall() == [(SCHEMA.version,)]
+        assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ix_delivered_reading'").fetchone()
 
 
 def test_one_process_at_a_time_is_a_gateway(configuration: Configuration) -> None:

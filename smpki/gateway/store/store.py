@@ -17,7 +17,7 @@ SCHEMA = Schema(
     version="0003",
     steps=Path(__file__).parent / "versions",
     version_table="gateway_version",
-    hint="restore the gateway's database, or create it anew",
+    hint="restore the gateway's database, or start the gateway, which brings it up to date",
 )
 
 

@@ -298,6 +298,11 @@ class Delivery(Body):
     created_at: Moment
     readings: Annotated[tuple[Measured, ...], Field(min_length=1)]
 
+    def to_json(self) -> bytes:
+        """The body as it is sent; pydantic would take four times as long for readings."""
+        head = self.model_dump_json(exclude={"readings"})
+        return f'{head[:-1]},"readings":[{",".join(one.to_json() for one in self.readings)}]}}'.encode()
+
 
 class Problem(Body):
     """Why a request was refused; the body of answers from 400 on.

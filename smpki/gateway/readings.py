@@ -13,6 +13,8 @@ from smpki.policy.device_id import DeviceId
 LOWEST, HIGHEST = -(2**63), 2**64 - 1
 """The range of SML's Integer64 and Unsigned64 together; 13 digits before and 6 after the point need more than int64."""
 
+_HIGHEST_STATUS = 2**64 - 1
+
 UNITLESS = 255
 """The COSEM unit of a count, which has none (IEC 62056-6-2, enumeration of physical units)."""
 
@@ -79,13 +81,21 @@ class Reading:
     status: int
 
     def __post_init__(self) -> None:
-        _require_range("value", self.value, LOWEST, HIGHEST)
-        _require_range("scaler", self.scaler, -128, 127)
-        _require_range("unit", self.unit, 0, 255)
-        _require_range("status", self.status, 0, 2**64 - 1)
-        if self.captured_at.tzinfo is None:
+        in_range = LOWEST <= self.value <= HIGHEST and -128 <= self.scaler <= 127
+        if not (in_range and 0 <= self.unit <= 255 and 0 <= self.status <= _HIGHEST_STATUS):
+            raise self._out_of_range()
+        zone = self.captured_at.tzinfo
+        if zone is None:
             raise _refused("time", "a moment without a zone is no moment", "give it in UTC")
-        object.__setattr__(self, "captured_at", self.captured_at.astimezone(UTC))
+        if zone is not UTC:
+            object.__setattr__(self, "captured_at", self.captured_at.astimezone(UTC))
+
+    def _out_of_range(self) -> GatewayError:
+        ranges = {"value": (LOWEST, HIGHEST), "scaler": (-128, 127), "unit": (0, 255), "status": (0, _HIGHEST_STATUS)}
+        for name, (lowest, highest) in ranges.items():
+            if not lowest <= (value := getattr(self, name)) <= highest:
+                break
+        return _refused(name, f"{name} {value} is not in {lowest} to {highest}")
 
     @property
     def amount(self) -> Decimal:
@@ -107,6 +117,13 @@ class Reading:
             "status": f"{self.status:016X}",
         }
 
+    def to_json(self) -> str:
+        """The text of :meth:`as_json`. Nothing in it has to be escaped; an encoder takes five times as long."""
+        return (
+            f'{{{_register_text(self.meter, self.obis)},"captured_at":"{self.captured_at.isoformat()[:-6]}Z",'
+            f'"value":{self.value},"scaler":{self.scaler},"unit":{self.unit},"status":"{self.status:016X}"}}'
+        )
+
     @classmethod
     def from_json(cls, value: object) -> "Reading":
         """Read what :meth:`as_json` wrote; unknown members are refused.
@@ -114,7 +131,7 @@ class Reading:
         :param value: the object as the JSON parser gave it
         :raises GatewayError: ``reading.json``: members missing, unknown or of another type; or as the class
         """
-        if not isinstance(value, Mapping) or value.keys() != _MEMBERS:
+        if not isinstance(value, dict) or value.keys() != _MEMBERS:
             raise _refused("json", f"a reading is an object of {', '.join(sorted(_MEMBERS))}, no more and no less")
         try:
             return cls(
@@ -138,9 +155,14 @@ _MEMBERS = frozenset(field.name for field in fields(Reading))
 _meter, _obis = lru_cache(1024)(DeviceId.parse), lru_cache(1024)(Obis.parse)
 
 
+@lru_cache(1024)
+def _register_text(meter: DeviceId, obis: Obis) -> str:
+    return f'"meter":"{meter.dns}","obis":"{obis}"'
+
+
 def _integer(members: Mapping[str, object], name: str) -> int:
     value = members[name]
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int:  # bool is none
         raise _refused("json", f"{name} is not an integer")
     return value
 
@@ -151,11 +173,6 @@ def _text(members: Mapping[str, object], name: str, pattern: re.Pattern[str] | N
         hint = "moments like 2026-11-22T18:15:00Z, status words as 16 hexadecimal digits"
         raise _refused("json", f"{name} is not written as it should be", hint)
     return value
-
-
-def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
-    if not lowest <= value <= highest:
-        raise _refused(name, f"{name} {value} is not in {lowest} to {highest}")
 
 
 def _refused(rule: str, message: str, hint: str = "") -> GatewayError:

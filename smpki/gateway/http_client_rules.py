@@ -1,21 +1,19 @@
 """How gateway, administrator and market participant ask as HTTP clients, and what an answer's status tells them.
 
-Detailspezifikationen zur TR-03109-1, 6.3. Below are httpx and h11, which know HTTP's syntax
-(:mod:`smpki.tls.http_client`).
+Detailspezifikationen zur TR-03109-1, 6.3. Below is h11, which knows HTTP's syntax (:mod:`smpki.tls.http_asker`).
 """
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-import httpx
+from functools import partial
 
 from smpki.errors import GatewayError, TlsError
 from smpki.gateway.content_coding import compress, decode
 from smpki.gateway.http_message import Model, parse_json
 from smpki.gateway.http_refusal import HttpRefusal
 from smpki.gateway.media_type import JSON, XML, MediaType
+from smpki.tls.http_asker import Asker, BrokenExchange, Reply
 
 _AGAIN = "try again later; see the log of the other side"
 
@@ -92,11 +90,11 @@ class Manners:
 class Caller:
     """Asks, with no more header fields than the other side needs (REQ.Webservice.HttpClient.90).
 
-    :param client: of :mod:`smpki.tls.http_client`
+    :param asker: of :mod:`smpki.tls.http_asker`
     """
 
-    def __init__(self, client: httpx.AsyncClient, manners: Manners | None = None) -> None:
-        self._client = client
+    def __init__(self, asker: Asker, manners: Manners | None = None) -> None:
+        self._asker = asker
         self._manners = manners or Manners()
 
     async def post(self, path: str, body: bytes, content_type: MediaType) -> Answer:
@@ -127,62 +125,44 @@ class Caller:
         :param accept: the only type that is wanted
         :raises NoAnswer: see there
         """
-        fields = {}
+        fields = []
         if content_type:
-            fields["content-type"] = str(content_type)
+            fields.append(("content-type", str(content_type)))
             if method == "POST" and (content_type.is_a(JSON) or content_type.is_a(XML)):
                 body = compress(body)
-                fields["content-encoding"] = self._manners.coding
+                fields.append(("content-encoding", self._manners.coding))
         if accept:
-            fields["accept"] = str(accept)
+            fields.append(("accept", str(accept)))
         try:
             async with asyncio.timeout(self._manners.sending) as deadline:
-                return await self._exchange(
-                    httpx.Request(
-                        method,
-                        self._client.base_url.join(path),
-                        headers=fields,
-                        content=body,
-                        extensions={"timeout": {}, "trace": self._once_sent(deadline)},
-                    )
-                )
+                sent = partial(self._sent, deadline)
+                most = self._manners.body
+                return self._answer(await self._asker.ask(method, path, fields, body, most=most, sent=sent))
         except TimeoutError:
             raise NoAnswer("http.client.late", "the answer did not come in time", hint=_AGAIN) from None
-        except httpx.TransportError as error:
-            raise NoAnswer("http.client.broken", f"the connection broke: {error}", hint=_AGAIN) from None
+        except BrokenExchange as error:
+            raise NoAnswer("http.client.broken", f"the connection broke: {error.message}", hint=_AGAIN) from None
         except TlsError as error:
             raise NoAnswer(error.code, error.message, where=error.where, hint=error.hint) from None
 
-    def _once_sent(self, deadline: asyncio.Timeout) -> Callable[[str, object], Awaitable[None]]:
-        """What gives the answer its time as soon as the request is sent, or as much as the other side takes of it."""
-        ended = ("http11.send_request_body.complete", "http11.send_request_body.failed")
+    def _sent(self, deadline: asyncio.Timeout) -> None:
+        """Give the answer its time from now on."""
+        if not deadline.expired():
+            deadline.reschedule(asyncio.get_running_loop().time() + self._manners.answer)
 
-        async def trace(event: str, _: object) -> None:
-            if event in ended and not deadline.expired():
-                deadline.reschedule(asyncio.get_running_loop().time() + self._manners.answer)
-
-        return trace
-
-    async def _exchange(self, request: httpx.Request) -> Answer:
-        response = await self._client.send(request, stream=True)
-        body = bytearray()
+    def _answer(self, reply: Reply) -> Answer:
+        if len(reply.body) > self._manners.body:
+            raise _unreadable(f"it has more than {self._manners.body} octets")
         try:
-            async for octets in response.aiter_raw():
-                body += octets
-                if len(body) > self._manners.body:
-                    raise _unreadable(f"it has more than {self._manners.body} octets")
-        finally:
-            await response.aclose()
-        try:
-            decoded = decode(bytes(body), response.headers.get("content-encoding", ""), self._manners.body)
+            body = decode(reply.body, reply.fields.get("content-encoding", ""), self._manners.body)
         except HttpRefusal as refusal:
             raise _unreadable(refusal.message) from None
-        return Answer(response.status_code, decoded, _content_type(response))
+        return Answer(reply.status, body, _content_type(reply))
 
 
-def _content_type(response: httpx.Response) -> MediaType | None:
+def _content_type(reply: Reply) -> MediaType | None:
     try:
-        return MediaType.parse(response.headers.get("content-type", ""))
+        return MediaType.parse(reply.fields.get("content-type", ""))
     except HttpRefusal:
         return None
 

@@ -18,7 +18,7 @@ from smpki.gateway.pace import Pace
 from smpki.gateway.rate_limit import RateLimit
 from smpki.gateway.store.store import GatewayStore
 from smpki.gateway.wan import Wan
-from smpki.tls.http_client import client
+from smpki.tls.http_asker import asker
 
 AT_ONCE = 10
 """Notifications that may go without a pause between them."""
@@ -97,7 +97,7 @@ class Notifying:
         address = split_address(administrator.admin_service)
         manners = Manners(answer=float(self._times.answer_seconds))
         name, timing = administrator.server_name, self._wan.timing
-        async with client(endpoint, *address, server_name=name, timing=timing) as http:
+        async with asker(endpoint, *address, server_name=name, timing=timing) as http:
             caller = Caller(http, manners)
             while entry := self._next():
                 if not self._rate.take():

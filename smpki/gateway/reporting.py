@@ -25,7 +25,7 @@ from smpki.gateway.store.outbox import Answered, Delivery, Sealed, Selection
 from smpki.gateway.store.store import GatewayStore, Transaction
 from smpki.gateway.wan import Wan
 from smpki.policy.device_id import DeviceId
-from smpki.tls.http_client import client
+from smpki.tls.http_asker import asker
 
 _HAS_IT = 409
 _TOGETHER = 16
@@ -193,7 +193,7 @@ class Courier:
             endpoint = self._reporting.wan.endpoint([profile.tls])
             manners = Manners(answer=float(self._reporting.times.answer_seconds))
             timing = self._reporting.wan.timing
-            async with client(endpoint, host, port, server_name=_dns_name(host), timing=timing) as http:
+            async with asker(endpoint, host, port, server_name=_dns_name(host), timing=timing) as http:
                 caller, kind = Caller(http, manners), sealing.content_type(profile)
                 while due := self._due(_TOGETHER):
                     messages = await self._prepare(profile, due)

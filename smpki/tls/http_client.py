@@ -1,4 +1,4 @@
-"""HTTP clients over TLS: httpx on connections of our own, at either end of the TLS connection.
+"""HTTP clients over TLS: httpx on connections of our own; and those that ask as TLS servers.
 
 What TLS refuses comes as :class:`~smpki.errors.TlsError`, all else as the errors of httpx.
 """
@@ -12,8 +12,8 @@ import httpcore
 import httpx
 from cryptography import x509
 
-from smpki.errors import TlsError
 from smpki.tls.endpoint import Endpoint
+from smpki.tls.http_asker import Asker, asker_over
 from smpki.tls.http_stream import HttpBackend, HttpStream
 from smpki.tls.transport import TIMING, Server, Timing, TlsTransport, connect, serve
 
@@ -51,12 +51,11 @@ def client(
 
 
 async def accept_clients(
-    callback: Callable[[httpx.AsyncClient, TlsTransport], Awaitable[None]],
+    callback: Callable[[Asker, TlsTransport], Awaitable[None]],
     endpoint: Endpoint,
     host: str | None,
     port: int,
     *,
-    timeout: float = ANSWER_SECONDS,
     timing: Timing = TIMING,
     most: int = 1000,
 ) -> Server:
@@ -64,7 +63,6 @@ async def accept_clients(
 
     :param callback: called for each connection with a client that asks over just this one, and its transport; when it
         returns, the connection is closed
-    :param timeout: seconds to wait for anything
     :param most: connections at a time, see :func:`smpki.tls.transport.serve`
     :raises TlsError: see there
     """
@@ -72,30 +70,12 @@ async def accept_clients(
 
     def accept() -> HttpStream:
         stream = HttpStream()
-        task = asyncio.create_task(_ask(stream, callback, timeout))
+        task = asyncio.create_task(_ask(stream, callback))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return stream
 
     return await serve(accept, endpoint, host, port, timing=timing, most=most)
-
-
-def client_over(
-    stream: HttpStream, *, base_url: str = "https://peer", timeout: float = ANSWER_SECONDS
-) -> httpx.AsyncClient:
-    """An HTTP client over one connection there is, and over no other: the session lives and dies with it.
-
-    :param stream: given to :func:`smpki.tls.transport.connect` or ``serve`` as the protocol
-    :param base_url: what addresses begin with that have no host
-    """
-    left = [stream]
-
-    async def once() -> HttpStream:
-        if not left:
-            raise TlsError("tls.http.over", "the connection is over", hint="the other side has to connect again")
-        return left.pop()
-
-    return _client(once, base_url, timeout)
 
 
 def peer_certificate(response: httpx.Response) -> x509.Certificate | None:
@@ -104,16 +84,13 @@ def peer_certificate(response: httpx.Response) -> x509.Certificate | None:
     return certificate
 
 
-async def _ask(
-    stream: HttpStream, callback: Callable[[httpx.AsyncClient, TlsTransport], Awaitable[None]], timeout: float
-) -> None:
-    async with client_over(stream, timeout=timeout) as client:
-        try:
-            await callback(client, stream.transport)
-        except Exception:
-            log.exception("what was to be asked over an accepted connection failed")
-        finally:
-            stream.transport.close()
+async def _ask(stream: HttpStream, callback: Callable[[Asker, TlsTransport], Awaitable[None]]) -> None:
+    try:
+        await callback(asker_over(stream), stream.transport)
+    except Exception:
+        log.exception("what was to be asked over an accepted connection failed")
+    finally:
+        stream.transport.close()
 
 
 def _client(connect: Callable[[], Awaitable[HttpStream]], base_url: str, timeout: float) -> httpx.AsyncClient:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-import httpx
 from cryptography import x509
 
 from smpki.errors import SmpkiError
@@ -17,6 +16,7 @@ from smpki.service.administrator.management import Management
 from smpki.service.administrator.pace import Pace
 from smpki.service.administrator.store.gateways import KnownPeer
 from smpki.service.administrator.store.store import AdministratorStore
+from smpki.tls.http_asker import Asker
 from smpki.tls.transport import TlsTransport
 
 
@@ -107,7 +107,7 @@ class Sessions:
             await self._pace.wait(arrival, seconds)
         return self.current(gateway)
 
-    async def accept(self, client: httpx.AsyncClient, transport: TlsTransport) -> None:
+    async def accept(self, asker: Asker, transport: TlsTransport) -> None:
         """Take a new connection, and keep it until it ends; for :func:`smpki.tls.http_client.accept_clients`.
 
         The gateway is asked for its status at once: new keys and a new administrator count for it when it was asked
@@ -118,7 +118,7 @@ class Sessions:
             return
         about = "greeting", peer.gateway
         try:
-            session = await self._greet(peer, Management(Caller(client, self._manners)), transport)
+            session = await self._greet(peer, Management(Caller(asker, self._manners)), transport)
         except SmpkiError as error:
             self._chronicle.trouble(about, error, "it connects, and its status can't be had", peer.gateway)
             return

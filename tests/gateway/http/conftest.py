@@ -15,7 +15,7 @@ import pytest
 
 from smpki.gateway.http_client_rules import Caller, Manners
 from smpki.gateway.http_rules import Service
-from smpki.tls.http_client import client
+from smpki.tls.http_asker import asker
 from smpki.tls.http_server import http_protocol
 from smpki.tls.http_stream import HttpStream
 from smpki.tls.profile import Version
@@ -106,7 +106,7 @@ class Place:
         """A caller of a server that may be of any kind."""
         async with (
             await serve(factory, self.world.server(), "127.0.0.1", 0) as server,
-            client(self.world.client(), "127.0.0.1", server.port) as asking,
+            asker(self.world.client(), "127.0.0.1", server.port) as asking,
         ):
             yield Caller(asking, manners)
 

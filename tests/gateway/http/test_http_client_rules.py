@@ -17,7 +17,7 @@ from smpki.gateway.http_client_rules import Answer, Caller, Manners, NoAnswer, O
 from smpki.gateway.http_message import Request, Response
 from smpki.gateway.http_rules import Service
 from smpki.gateway.media_type import JSON, XML, cms
-from smpki.tls.http_client import client
+from smpki.tls.http_asker import asker
 from smpki.tls.http_server import http_protocol
 from smpki.tls.transport import serve
 
@@ -287,13 +287,13 @@ def test_a_server_that_takes_nothing(place: Place) -> None:
 
 def test_a_server_that_is_not_there_or_not_the_right_one(place: Place) -> None:
     async def main() -> None:
-        async with client(place.world.client(), "127.0.0.1", 1) as nobody:
+        async with asker(place.world.client(), "127.0.0.1", 1) as nobody:
             with pytest.raises(NoAnswer) as caught:
                 await Caller(nobody).ask("GET", "/")
             assert caught.value.code == "tls.transport.unreachable"
         async with (
             await serve(Script(), place.world.server(), "127.0.0.1", 0) as server,
-            client(place.world.client(trusts="another"), "127.0.0.1", server.port) as other,
+            asker(place.world.client(trusts="another"), "127.0.0.1", server.port) as other,
         ):
             with pytest.raises(NoAnswer) as caught:
                 await Caller(other).ask("GET", "/")

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -44,6 +43,7 @@ from smpki.policy.device_id import DeviceId
 from smpki.requests.model import Purpose
 from smpki.requests.submission import read_submission
 from smpki.tls.endpoint import Endpoint
+from smpki.tls.http_asker import Asker
 from smpki.tls.http_client import accept_clients
 from smpki.tls.http_server import serve_http
 from smpki.tls.identity import Identity
@@ -188,7 +188,7 @@ class Administrator:
             return NtpServerProtocol(self._standing, log=lambda _: None, monotonic=self.time.monotonic)
 
         makers: dict[str, Callable[[int], Awaitable[Server]]] = {
-            "management": lambda port: accept_clients(self._asked, endpoint, "127.0.0.1", port, timeout=PATIENCE),
+            "management": lambda port: accept_clients(self._asked, endpoint, "127.0.0.1", port),
             "admin_service": lambda port: serve_http(Service(self._notified), endpoint, "127.0.0.1", port),
             "time": lambda port: serve(time_server, endpoint, "127.0.0.1", port),
         }
@@ -229,8 +229,8 @@ class Administrator:
     def _standing(self) -> Standing:
         return Standing(self._now() + self.offset, trusted=True, stratum=1, set_at=START)
 
-    async def _asked(self, client: httpx.AsyncClient, transport: TlsTransport) -> None:
-        conversation = Conversation(Caller(client), transport)
+    async def _asked(self, asker: Asker, transport: TlsTransport) -> None:
+        conversation = Conversation(Caller(asker), transport)
         await self.calls.put(conversation)
         await conversation.over.wait()
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from smpki.errors import TlsError
-from smpki.tls import http_client, http_server
+from smpki.tls import http_asker, http_client, http_server
+from smpki.tls.http_asker import Asker, Reply
 from smpki.tls.http_stream import HttpStream
 from smpki.tls.transport import connect, serve
 
@@ -65,12 +66,12 @@ def test_the_tls_client_asks(world: World) -> None:
 
 def test_roles_swapped_the_tls_server_asks(world: World) -> None:
     """As on MANAGEMENT: the gateway connects, then the administrator asks the gateway."""
-    answers: list[httpx.Response] = []
+    answers: list[Reply] = []
 
-    async def administrator(client: httpx.AsyncClient, transport: Any) -> None:
+    async def administrator(asker: Asker, transport: Any) -> None:
         assert transport.get_extra_info("peer_certificate") == world.identity("client").certificates[0]
         for path in ("/one", "/two"):
-            answers.append(await client.get(path))
+            answers.append(await asker.ask("GET", path))
 
     async def main() -> None:
         async with await http_client.accept_clients(administrator, world.server(), "127.0.0.1", 0) as server:
@@ -78,9 +79,8 @@ def test_roles_swapped_the_tls_server_asks(world: World) -> None:
             await gateway.wait_closed()
 
     world.run(main())
-    assert [answer.headers["path"] for answer in answers] == ["/one", "/two"]
-    assert {answer.headers["peer"] for answer in answers} == {"CN=server"}
-    assert {http_client.peer_certificate(answer) for answer in answers} == set(world.identity("client").certificates)
+    assert [answer.fields["path"] for answer in answers] == ["/one", "/two"]
+    assert {answer.fields["peer"] for answer in answers} == {"CN=server"}
 
 
 def test_large_bodies_both_ways(world: World) -> None:
@@ -111,18 +111,62 @@ def test_a_client_connects_again_when_its_connection_has_ended(world: World) -> 
     world.run(main())
 
 
-def test_a_client_over_one_connection_ends_with_it(world: World) -> None:
+def test_an_asker_connects_again_when_its_connection_has_ended(world: World) -> None:
+    async def main() -> None:
+        async with (
+            await http_server.serve_http(application, world.server(), "127.0.0.1", 0) as server,
+            http_asker.asker(world.client(), "127.0.0.1", server.port) as asker,
+        ):
+            for _ in range(3):
+                assert (await asker.ask("POST", "/", body=b"hello")).body == b"hello"
+            (first,) = server.connections
+            first.close()
+            await first.wait_closed()
+            assert (await asker.ask("GET", "/")).status == 200
+            assert len(server.connections) == 1
+
+    world.run(main())
+
+
+def test_an_asker_has_its_questions_wait_for_each_other(world: World) -> None:
+    async def main() -> None:
+        async with (
+            await http_server.serve_http(application, world.server(), "127.0.0.1", 0) as server,
+            http_asker.asker(world.client(), "127.0.0.1", server.port) as asker,
+        ):
+            replies = await asyncio.gather(*(asker.ask("GET", f"/{number}") for number in range(5)))
+            assert [reply.fields["path"] for reply in replies] == [f"/{number}" for number in range(5)]
+            assert len(server.connections) == 1
+
+    world.run(main())
+
+
+def test_an_asker_whose_patience_ended_takes_no_late_answer_for_another(world: World) -> None:
+    async def main() -> None:
+        async with (
+            await http_server.serve_http(application, world.server(), "127.0.0.1", 0) as server,
+            http_asker.asker(world.client(), "127.0.0.1", server.port) as asker,
+        ):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(20):
+                    await asker.ask("GET", "/hang")
+            assert (await asker.ask("GET", "/one")).fields["path"] == "/one"
+
+    world.run(main())
+
+
+def test_an_asker_over_one_connection_ends_with_it(world: World) -> None:
     async def main() -> None:
         async with await http_server.serve_http(application, world.server(), "127.0.0.1", 0) as server:
             stream = HttpStream()
             await connect(lambda: stream, world.client(), "127.0.0.1", server.port)
-            async with http_client.client_over(stream) as client:
-                assert (await client.get("/")).status_code == 200
+            async with http_asker.asker_over(stream) as asker:
+                assert (await asker.ask("GET", "/")).status == 200
                 (only,) = server.connections
                 only.close()
                 await only.wait_closed()
                 with pytest.raises(TlsError) as caught:
-                    await client.get("/")
+                    await asker.ask("GET", "/")
                 assert caught.value.code == "tls.http.over"
 
     world.run(main())
@@ -240,7 +284,7 @@ def test_an_answer_that_breaks_off_is_an_error(world: World, recorder: Any) -> N
 
 
 def test_what_is_asked_over_an_accepted_connection_may_fail(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    async def administrator(client: httpx.AsyncClient, transport: Any) -> None:
+    async def administrator(asker: Asker, transport: Any) -> None:
         raise LookupError("no such gateway")
 
     async def main() -> None:
@@ -253,7 +297,7 @@ def test_what_is_asked_over_an_accepted_connection_may_fail(world: World, caplog
 
 
 def test_an_accepted_connection_ends_with_the_task_that_asks(world: World) -> None:
-    async def administrator(client: httpx.AsyncClient, transport: Any) -> None:
+    async def administrator(asker: Asker, transport: Any) -> None:
         asyncio.current_task().cancel()
         await asyncio.sleep(1)
 

@@ -131,15 +131,14 @@ class Gateway:
         self._keeper.set(Measurement(now, time.monotonic(), 0, 1, 0, 0, 0, 0, b"GPS\0"))
         self._wan = Wan(self.module, (), self._keeper, TIMING)
 
-    def prepare(self, folder: Path, participant: Participant, port: int, deliveries: int, readings: int) -> None:
-        """Have a new database with readings for so many deliveries.
+    def start(self, folder: Path, participant: Participant, port: int) -> None:
+        """Have a database, in which the participant's profiles are.
 
         :param port: of the participant's server
-        :param readings: in each delivery
         """
-        self._store = GatewayStore.create(folder / f"{self.id}-{next(_NUMBERS)}.db")
-        pace = Pace(self._keeper, asyncio.sleep, lambda: 0.5)
-        journal = Journal(self._store, pace.shown)
+        self._store = GatewayStore.create(folder / f"{self.id}.db")
+        self._pace = Pace(self._keeper, asyncio.sleep, lambda: 0.5)
+        journal = Journal(self._store, self._pace.shown)
         journal.news = self._noted
         self._reporting = Reporting(
             gateway=self.id,
@@ -147,9 +146,9 @@ class Gateway:
             sealer=Sealer(self.module),
             wan=self._wan,
             journal=journal,
-            pace=pace,
+            pace=self._pace,
             times=Times(),
-            limits=Limits(readings_per_delivery=readings),
+            limits=Limits(),
             new_id=lambda: f"{self.id}-{next(_NUMBERS)}",
         )
         url = f"https://127.0.0.1:{port}{_PATH}"
@@ -160,13 +159,24 @@ class Gateway:
                 MeterProfile(meter=meter, obis=obis),
                 EvaluationProfile(name="TAF7", meter=meter, obis=obis, recipients=(_NAME,), start=_START),
             ):
-                Profiles(work).put(profile, now=pace.shown())
-            values = (
-                Reading(self._meter, _ENERGY, _START + timedelta(minutes=15 * step), 10**8 + step, -1, 30, 0xA0 << 56)
-                for step in range(deliveries * readings)
-            )
-            work.readings.add(tuple(values), now=pace.shown())
-        self._deliveries = deliveries
+                Profiles(work).put(profile, now=self._pace.shown())
+        self._readings = self._delivered = self._before = 0
+
+    def measure(self, deliveries: int, readings: int) -> None:
+        """Have the readings of so many more deliveries in the database.
+
+        :param readings: in each delivery
+        """
+        self._reporting.limits = Limits(readings_per_delivery=readings)
+        steps = range(self._readings, self._readings + deliveries * readings)
+        values = (
+            Reading(self._meter, _ENERGY, _START + timedelta(minutes=15 * step), 10**8 + step, -1, 30, 0xA0 << 56)
+            for step in steps
+        )
+        with self._store.work() as work:
+            work.readings.add(tuple(values), now=self._pace.shown())
+        self._readings, self._before = steps.stop, self._delivered
+        self._delivered += deliveries
 
     async def deliver(self) -> None:
         """The whole way: make deliveries of what is in the database, and bring them until all are acknowledged."""
@@ -178,9 +188,9 @@ class Gateway:
         running.cancel()
 
     def documents(self) -> list[bytes]:
-        """What was delivered."""
+        """What was delivered last."""
         with self._store.view() as view:
-            return [one.document for one in view.outbox.page(limit=10_000)]
+            return [one.document for one in view.outbox.page(after=self._before, limit=self._delivered)]
 
     def protect(self, document: bytes, participant: Participant) -> bytes:
         """Content protection alone, the sender's part, as reporting does it."""
@@ -198,7 +208,7 @@ class Gateway:
 
     def _look(self) -> None:
         with self._store.view() as view:
-            if view.outbox.counts() == {(_NAME, "acknowledged"): self._deliveries}:
+            if view.outbox.counts() == {(_NAME, "acknowledged"): self._delivered}:
                 self._done.set()
 
 

@@ -201,7 +201,9 @@ def test_every_command_answers_in_json(commands: list[tuple[str, ...]], tmp_path
         ["account", "block", "operator"],
         ["account", "list"],
     )
-    tell(["serve", "--ca", "Beispiel.CA", "--listen", "127.0.0.1:0", "--for", "0"])
+    here = ["--listen", "127.0.0.1:0", "--portal", "127.0.0.1:0"]
+    (served,) = tell(["serve", "--ca", "Beispiel.CA", *here, "--for", "0"])
+    assert served["portal"].startswith("http://127.0.0.1:")
     administrator = tmp_path / "administrator"
     signed = ["--signer", str(administrator), "--out", str(tmp_path / "signed.der")]
     tell(

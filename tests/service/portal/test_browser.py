@@ -140,7 +140,7 @@ def test_from_registration_to_the_triple_to_the_revocation_list(
 
     rita = visitors("de-DE").go("/").seen("start").follow("Registrieren").seen("registration")
     rita.fill(
-        organisation="Firma", role="emt", extension="MAK", partner_id="1234567890120", contact="post@firma.example"
+        organisation="Firma", role="emt", extension="MAK", partner_id="9900000000001", contact="post@firma.example"
     )
     rita.press("Registrieren").shows("wartet auf die Operatoren").seen("registered")
     claim = rita.page.locator("#claim").inner_text()

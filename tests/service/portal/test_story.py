@@ -19,7 +19,7 @@ def test_from_registration_to_revocation(town: Any) -> None:
         role="emt",
         extension="MAK",
         contact="post@firma.example",
-        partner_id="1234567890120",
+        partner_id="9900000000001",
     )
     claim = re.search(r'id="claim">(.*?)<', applicant.text)
     assert claim is not None and "waits for the operators" in applicant.text

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Outage:
     """A world whose database goes away and comes back."""
 
     world: Any
-    stop: Callable[[], None]
-    start: Callable[[], None]
+    stop: Callable[[], object]
+    start: Callable[[], object]
 
 
 def on_a_disk(world: Any) -> Outage:
@@ -50,7 +51,7 @@ def on_a_disk(world: Any) -> Outage:
     for file in home.glob("smpki.db*"):
         file.rename(there / file.name)
     world.workshop.database = f"sqlite:///{there / 'smpki.db'}"
-    return Outage(world, lambda: there.rename(away) and None, lambda: away.rename(there) and None)
+    return Outage(world, partial(there.rename, away), partial(away.rename, there))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -95,10 +95,7 @@ class Registrations:
         except ServiceError:
             return
         if found.state is ApplicationState.APPLIED:
-            message, hint = (
-                "an operator has to approve of the registration first",
-                "come back later, with the same claim",
-            )
+            message, hint = "an operator has to approve of the registration first", "come back with the same claim"
             raise ServiceError("service.desk.application.waiting", message, hint=hint)
         if found.state is ApplicationState.REFUSED:
             message, hint = f"the registration was refused: {found.remark}", "apply again"

@@ -17,6 +17,7 @@ from smpki.requests.revocation import RevocationItem, build_revocation_request
 from smpki.service.accounts.actor import Role
 from smpki.service.rest.problems import STATUS, status_of
 
+UPLOAD = "application/octet-stream"
 FORM = {
     "organisation": "Firma",
     "role": "emt",
@@ -209,6 +210,37 @@ def test_an_auditor_sees_everything_and_changes_nothing(role: Role, service: Any
     ]
     assert {auditor.post(path, value).status_code for path, value in acts} == {403}
     assert service.office.workshop.tables() == before
+
+
+def test_lists_keys_and_tokens_on_postgresql(postgres_workshop: Any, service_of: Any) -> None:
+    with postgres_workshop.open() as pki:
+        service = service_of(postgres_workshop, pki)
+        me, auditor = service.participant(), service.staff(Role.AUDITOR)
+        package, key = service.office.packages.make(), {"idempotency-key": "k", "content-type": UPLOAD}
+        first, again = (me.ask("POST", "/packages", content=package, headers=key) for _ in range(2))
+        assert (first.status_code, first.json()) == (201, again.json())
+        other = service.office.packages.make()
+        assert me.ask("POST", "/packages", content=other, headers=key).status_code == 409
+        serials = {one["serial"] for one in first.json()["certificates"]}
+        until, seen, after = "2029-01-01T00:00:00+01:00", [], {}
+        while after is not None:
+            page = auditor.get("/expiry", params={"until": until, "limit": 1} | after).json()
+            seen += page["items"]
+            after = {"after": page["next"]} if page["next"] else None
+        ends = [one["not_after"] for one in seen]
+        assert ends == sorted(ends)
+        assert serials < {one["serial"] for one in seen}
+        assert auditor.get("/audit/verification").json()["holds"]
+        made = me.post("/tokens", {"label": "x"}).json()
+        assert [one["label"] for one in me.get("/tokens").json()["items"]] == ["test", "x"]
+        assert me.ask("DELETE", f"/tokens/{made['id']}").status_code == 204
+        accounts = service.office.desk.accounts
+        account = accounts.store.named("Firma.EMT.MAK")
+        secret = accounts.open_session(account)
+        service.office.wait(minutes=20)
+        assert accounts.session(secret) == account.actor
+        service.office.wait(minutes=20)
+        assert accounts.session(secret) == account.actor
 
 
 def test_statuses_of_the_table_are_documented() -> None:

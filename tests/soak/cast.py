@@ -52,7 +52,7 @@ START: datetime = ca.NOW
 GWA, SUPPLIER = gwa.US, "Lieferant.EMT"
 REGISTERS = (Obis.parse("1-0:1.8.0"), Obis.parse("1-0:2.8.0"))
 PERIOD, SCHEDULE = 60, 300
-PORT = 4300
+PORT, METERS_PORT = 4300, 4400
 
 
 @cache
@@ -216,7 +216,7 @@ class Meter:
         self._value = 1000 * number
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connected, self.owner.address, PORT)
+        self._server = await asyncio.start_server(self._connected, self.owner.address, METERS_PORT)
 
     def close(self) -> None:
         self._server.close()
@@ -255,7 +255,7 @@ class Meter:
         life = self.owner.life
         if life is None or not life.is_alive or life.is_full:
             return None
-        return next((line for line in life.lines if line.port == PORT and line.is_fine), None)
+        return next((line for line in life.lines if line.port == METERS_PORT and line.is_fine), None)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -291,7 +291,7 @@ class GatewayComputer(Computer):
                     "certificates": [str(triple / "tls.pem"), str(triple / "sig.pem")],
                 },
                 "trust": {"chain": [str(triple / "chain.pem")]},
-                "meters": [{"source": f"tcp://{self.address}:{PORT}"}],
+                "meters": [{"source": f"tcp://{self.address}:{METERS_PORT}"}],
                 "times": {
                     "management_every_seconds": 3600,
                     "retry_seconds": 10,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -137,6 +138,7 @@ class Senders:
             raise HttpRefusal(422, "delivery.signer.unreadable", message, where="signature", hint=hint) from None
 
 
+@lru_cache(4096)  # asked for twice with each delivery
 def gateway_of(certificate: x509.Certificate) -> DeviceId | None:
     """The gateway that a certificate is for, by its CN; ``None`` when it is no gateway's."""
     try:

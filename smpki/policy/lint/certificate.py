@@ -74,7 +74,7 @@ class Linter:
         """
         encoded = Encoded.of(certificate.tbs_certificate_bytes if body is None else body)
         if kind is CertificateType.ROOT and issuer is None:
-            issuer = certificate
+            issuer = _its_own_issuer(certificate)
         if issuer is not self._issuer or len(self._known) == _MOST_KNOWN:
             self._issuer, self._known = issuer, {}
         parted = part(encoded)
@@ -145,3 +145,12 @@ class Linter:
                 return
             self._subject = kind, encoded, lint_subject(name, kind, self._policy, self._environment)
         yield from self._subject[2]
+
+
+def _its_own_issuer(root: x509.Certificate) -> x509.Certificate | None:
+    """A root, to be compared with itself; ``None`` where it can't be read, which is found field by field."""
+    try:
+        facts_of(root)
+    except Exception:  # as in reading.read
+        return None
+    return root

@@ -123,3 +123,11 @@ _MESSAGES: dict[int, bytes] = {}
 
 def _message(parties: Parties) -> bytes:
     return _MESSAGES.setdefault(id(parties), parties.message())
+
+
+def test_a_root_whose_key_cannot_be_read_is_a_finding(parties: Parties) -> None:
+    root = parties.sender.chain[0].public_bytes(Encoding.DER)
+    ec_key, unknown = bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0230")
+    (part,) = parties.look(root.replace(ec_key, unknown)).parts
+    assert part.findings is not None
+    assert "rfc-5280.4_1_2_7.public_key.unreadable" in {one.code for one in part.findings}

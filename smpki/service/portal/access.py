@@ -4,14 +4,18 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from smpki.errors import SmpkiError
+from smpki.errors import ServiceError, SmpkiError
 from smpki.service.accounts.actor import Role
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.packages import after_of
 from smpki.service.portal.pages import page
 from smpki.service.portal.passkeys import can_have_passkeys, passkeys_of
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import SESSION, Visit
+
+INVITED = (Role.PARTICIPANT, Role.AUDITOR)
+"""Whom an operator may invite. Who could make an operator alone would be two of them."""
 
 
 def pages() -> tuple[Page, ...]:
@@ -76,16 +80,22 @@ def _list(visit: Visit, error: SmpkiError | None = None, invitation: str = "") -
     after = found[-1].id if len(found) == AT_ONCE else None
     answer = 200 if error is None else status_of(error)
     return page(
-        visit, "accounts.html", answer, rows=found, after=after, roles=list(Role), invitation=invitation, error=error
+        visit, "accounts.html", answer, rows=found, after=after, roles=INVITED, invitation=invitation, error=error
     )
 
 
 def _invite(visit: Visit) -> Response:
     actor, role = visit.need(Role.OPERATOR), visit.form.get("role", "")
+    if role not in INVITED:
+        message, hint = (
+            "an operator invites participants and auditors",
+            "operators: smpki account invite, at the server",
+        )
+        return _list(visit, ServiceError("service.portal.operator", message, where="role", hint=hint))
     try:
         invitation = visit.site.desk.accounts.invite(
             visit.form.get("name", "").strip(),
-            Role(role) if role in set(Role) else Role.PARTICIPANT,
+            Role(role),
             by=actor.who,
             common_name=visit.form.get("participant", "").strip() or None,
         )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -17,25 +18,13 @@ from smpki.errors import ServiceError, SmpkiError
 from smpki.service.accounts.actor import Actor
 from smpki.service.portal.pages import refused
 from smpki.service.portal.site import Site
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import LARGEST_BODY, SESSION, Visit, read_form
 
 log = logging.getLogger("smpki.service")
 
 Handler = Callable[[Visit], Response]
 """Answers a visit; runs in a thread, so it may take its time. A ``SmpkiError`` becomes a page that says why."""
-
-_STATUS = {
-    "service.portal.login": 401,
-    "service.portal.role": 403,
-    "service.desk.forbidden": 403,
-    "service.desk.decided": 409,
-    "service.portal.form": 403,
-    "service.portal.file": 413,
-    "service.account.throttled": 429,
-    "service.desk.unknown": 404,
-    "service.account.unknown": 404,
-    "service.portal.unknown": 404,
-}
 
 
 @dataclass(frozen=True)
@@ -68,15 +57,6 @@ def portal(site: Site, pages: Sequence[Page]) -> Starlette:
         return await run_in_threadpool(_failed, site, request, _HTTP_ERRORS[500], 500)
 
     return Starlette(routes=routes, exception_handlers={HTTPException: http_error, Exception: mistake})
-
-
-def status_of(error: SmpkiError) -> int:
-    """The HTTP status that says what a refusal is about."""
-    if error.code in _STATUS:
-        return _STATUS[error.code]
-    if error.code.startswith(("store.", "token.", "audit.")):
-        return 503
-    return 422
 
 
 def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
@@ -148,6 +128,8 @@ def _methods(page: Page) -> list[str]:
 
 def _failed(site: Site, request: Request, error: ServiceError, status: int) -> Response:
     visit = Visit(site, request, None)
+    with suppress(SmpkiError):
+        visit.actor = _actor(site, request)
     return visit.finish(refused(visit, error, status))
 
 

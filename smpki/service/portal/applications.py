@@ -7,10 +7,11 @@ from smpki.policy.model import CertificateType
 from smpki.service.accounts.actor import Role
 from smpki.service.desk.registrations import ROLES, Form
 from smpki.service.desk.store.applications import ApplicationState
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.packages import after_of, number_of
 from smpki.service.portal.pages import page
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import Visit
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from smpki.ca.store.records import ListedCertificate
 from smpki.errors import SmpkiError
-from smpki.policy.model import CertificateType
+from smpki.policy.model import CertificateType, Revocation
 from smpki.requests.explain import explain
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.desk.access import unknown
@@ -16,16 +16,16 @@ from smpki.service.desk.certificates import Certificates, Standing
 from smpki.service.desk.download import Download, der, p12, pem, pem_chain, zip_file
 from smpki.service.desk.store.applications import ApplicationState
 from smpki.service.desk.store.submissions import SubmissionState
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.authorities import attachment
 from smpki.service.portal.hierarchy import SOON, state_of
 from smpki.service.portal.pages import page
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import Visit
 
 AT_ONCE = 50
 """Rows of a list; the next ones are on a page of their own."""
 
-REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
 FORMS = ("pem", "der", "chain", "p12", "zip")
 """What a certificate can be had as."""
 
@@ -113,7 +113,10 @@ def _one(visit: Visit) -> Response:
 
 def _may_revoke(actor: Actor, one: ListedCertificate) -> bool:
     """Whether the page offers it; the desk decides."""
-    return actor.role is Role.OPERATOR or (actor.role is Role.PARTICIPANT and CertificateType(one.kind).is_end_user)
+    kind = CertificateType(one.kind)
+    return kind is not CertificateType.ROOT and (
+        actor.role is Role.OPERATOR or (actor.role is Role.PARTICIPANT and kind.is_end_user)
+    )
 
 
 def _file(visit: Visit) -> Response:
@@ -143,13 +146,24 @@ def _ask_revoke(visit: Visit, error: SmpkiError | None = None) -> Response:
     actor = visit.need(Role.PARTICIPANT, Role.OPERATOR)
     certificates, serial = visit.site.desk.certificates, visit.path["serial"]
     one = certificates.get(actor, serial)
-    is_suspended = (standing := certificates.standing(actor, serial).revocation) is not None and bool(
-        standing.suspended_until
-    )
-    choices = ("remove_from_crl", *REASONS) if is_suspended else (*REASONS, "certificate_hold")
+    choices = _choices(visit.site.desk.pki.policy.revocation, actor, certificates.standing(actor, serial))
     triple = certificates.triple(actor, serial)
     answer = 200 if error is None else status_of(error)
     return page(visit, "revoke.html", answer, one=one, triple=triple, choices=choices, error=error)
+
+
+def _choices(rules: Revocation, actor: Actor, standing: Standing) -> list[str]:
+    """The reasons that somebody can give for this certificate."""
+    kind, revocation = CertificateType(standing.certificate.kind), standing.revocation
+    others = {"certificate_hold"}
+    if kind.is_end_user:
+        others.add("ca_compromise")
+    if actor.role is Role.PARTICIPANT:
+        others.add("privilege_withdrawn")
+    reasons: list[str] = [reason for reason in rules.reasons.value if reason not in others]
+    if revocation is not None and revocation.suspended_until is not None:
+        return ["remove_from_crl", *reasons]
+    return [*reasons, "certificate_hold"] if kind in rules.suspension_types.value else reasons
 
 
 def _revoke(visit: Visit) -> Response:

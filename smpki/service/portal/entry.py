@@ -1,15 +1,18 @@
 """Coming in: start page, log-in and log-out, invitations, the language."""
 
-from urllib.parse import urlsplit
+import re
 
 from starlette.responses import Response
 
 from smpki.errors import ServiceError
 from smpki.service.accounts.store.accounts import Account
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.languages import LANGUAGES
 from smpki.service.portal.pages import page
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import LANGUAGE, SESSION, VISITOR, Visit
+
+_OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")
 
 
 def pages() -> tuple[Page, ...]:
@@ -31,10 +34,11 @@ def let_in(visit: Visit, account: Account, to: str) -> Response:
 
 
 def own_path(to: str) -> str:
-    """A path of this portal: what is anywhere else is not followed."""
-    parts = urlsplit(to)
-    is_own = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return to if is_own else "/"
+    """A path of this portal: what is anywhere else is not followed.
+
+    Browsers take a backslash for a slash, and pass over tabs and ends of lines, so paths with such are not ours.
+    """
+    return to if _OWN_PATH.fullmatch(to) else "/"
 
 
 def _start(visit: Visit) -> Response:
@@ -52,12 +56,8 @@ def _log_in(visit: Visit) -> Response:
     try:
         account = visit.site.desk.accounts.log_in(name, visit.form.get("password", ""))
     except ServiceError as error:
-        return page(visit, "login.html", _login_status(error), to=to, name=name, error=error)
+        return page(visit, "login.html", status_of(error), to=to, name=name, error=error)
     return let_in(visit, account, to)
-
-
-def _login_status(error: ServiceError) -> int:
-    return 401 if error.code == "service.account.credentials" else status_of(error)
 
 
 def _log_out(visit: Visit) -> Response:
@@ -72,7 +72,10 @@ def _show_join(visit: Visit) -> Response:
 
 
 def _join(visit: Visit) -> Response:
+    """Set the password; who comes from the page of its registration is asked for one first."""
     invitation, password = visit.form.get("invitation", ""), visit.form.get("password", "")
+    if "password" not in visit.form:
+        return page(visit, "join.html", invitation=invitation, error=None)
     try:
         if password != visit.form.get("again", ""):
             message, hint = "the two passwords differ", "type the same one twice"

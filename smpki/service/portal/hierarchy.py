@@ -77,14 +77,13 @@ def draw(authorities: Sequence[Standing], now: datetime) -> Picture:
 
     def place(one: Standing, depth: int) -> Node:
         nonlocal row
-        x, first = _MARGIN + depth * (WIDTH + _GAP_X), row
+        x, y = _MARGIN + depth * (WIDTH + _GAP_X), _MARGIN + row * (HEIGHT + _GAP_Y)
+        node = Node(one, state_of(one, now), x, y)
+        nodes.append(node)  # before those below it: the keyboard goes from box to box in this order
         below = [place(child, depth + 1) for child in children.get(one.certificate.serial, ())]
         if not below:
             row += 1
-        node = Node(one, state_of(one, now), x, _MARGIN + first * (HEIGHT + _GAP_Y))
-        middle = node.y + HEIGHT // 2
-        edges.extend((x + WIDTH, middle, child.x, child.y + HEIGHT // 2) for child in below)
-        nodes.append(node)
+        edges.extend((x + WIDTH, y + HEIGHT // 2, child.x, child.y + HEIGHT // 2) for child in below)
         return node
 
     for top in children.get(None, ()):

@@ -7,9 +7,10 @@ from smpki.requests.explain import explain
 from smpki.service.accounts.actor import Role
 from smpki.service.desk.access import unknown
 from smpki.service.desk.store.submissions import SubmissionState
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.pages import page
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import Visit
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime
 from babel.support import NullTranslations
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
@@ -15,6 +15,7 @@ from smpki.policy.text import visible
 from smpki.service.accounts.actor import Actor
 from smpki.service.portal.explanations import clause_of, meaning_of
 from smpki.service.portal.languages import LANGUAGES, translations
+from smpki.service.portal.status import told
 from smpki.service.portal.visit import Visit
 from smpki.service.portal.words import WORDS, menu
 
@@ -25,7 +26,6 @@ _HEADERS = {
     ),
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
 }
 
 
@@ -34,6 +34,8 @@ def page(visit: Visit, template: str, answer: int = 200, /, **values: Any) -> Re
 
     Every text is escaped for HTML; control characters, also those that turn the direction of a text, are made visible.
     """
+    if isinstance(error := values.get("error"), SmpkiError):
+        values["error"] = told(error)
     common = {
         "actor": visit.actor,
         "csrf": visit.csrf,
@@ -47,9 +49,14 @@ def page(visit: Visit, template: str, answer: int = 200, /, **values: Any) -> Re
     return HTMLResponse(text, status_code=answer, headers=_HEADERS)
 
 
-def refused(visit: Visit, error: SmpkiError, status: int, **values: Any) -> Response:
+def refused(visit: Visit, error: SmpkiError, status: int) -> Response:
     """The page that says why something was not done."""
-    return page(visit, "refused.html", status, error=error, status=status, **values)
+    return page(visit, "refused.html", status, error=error, status=status)
+
+
+def complaint(visit: Visit, error: SmpkiError) -> str:
+    """What an error says, for the line of a page that a script fills in."""
+    return _by_code(translations(visit.language), error.code) or told(error).message
 
 
 @cache
@@ -76,8 +83,6 @@ def _environment(language: str) -> jinja2.Environment:
         "day": lambda moment: format_date(moment, "medium", locale=language),
         "month": lambda moment: format_date(moment, "LLLL yyyy", locale=language),
         "moment": lambda moment: _with_spaces(f"{format_datetime(moment, 'medium', locale=language)} UTC"),
-        "iso": lambda moment: moment.isoformat(),
-        "span": lambda delta: format_timedelta(delta, locale=language),
         "said": lambda finding: texts.gettext(finding.text).format_map(_Shown(finding.values)),
         "complaint": lambda error: _by_code(texts, error.code),
     }
@@ -124,6 +129,10 @@ class _Shown(dict[str, str]):
 
 
 def _by_code(texts: NullTranslations, code: str) -> str:
-    """What an error says in the language's own words; empty where it has none for the code."""
-    translated = str(texts.gettext(f"error {code}"))
-    return "" if translated == f"error {code}" else translated
+    """What an error says in the language's own words, for its code or those of its kind; empty where it has none."""
+    while code:
+        translated = str(texts.gettext(f"error {code}"))
+        if translated != f"error {code}":
+            return translated
+        code = code.rpartition(".")[0]
+    return ""

@@ -8,8 +8,10 @@ from starlette.responses import JSONResponse, Response
 
 from smpki.errors import ServiceError
 from smpki.service.accounts.passkeys import Ceremony, Passkeys, RelyingParty
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.entry import let_in, own_path
+from smpki.service.portal.pages import complaint
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import Visit
 
 
@@ -48,7 +50,7 @@ def _finish_registration(visit: Visit) -> Response:
     try:
         passkeys_of(visit).finish_registration(visit.need(), visit.form.get("handle", ""), answer, label)
     except ServiceError as error:
-        return _complaint(error)
+        return _complaint(visit, error)
     return JSONResponse({"to": "/account"})
 
 
@@ -60,7 +62,7 @@ def _finish_login(visit: Visit) -> Response:
     try:
         account = passkeys_of(visit).finish_log_in(visit.form.get("handle", ""), visit.form.get("credential", ""))
     except ServiceError as error:
-        return _complaint(error)
+        return _complaint(visit, error)
     to = own_path(visit.form.get("to", "/"))
     let_in(visit, account, to)
     return JSONResponse({"to": to})
@@ -75,5 +77,5 @@ def _options(ceremony: Ceremony) -> Response:
     return JSONResponse({"handle": ceremony.handle, "options": ceremony.options})
 
 
-def _complaint(error: ServiceError) -> Response:
-    return JSONResponse({"error": error.message}, status_code=status_of(error))
+def _complaint(visit: Visit, error: ServiceError) -> Response:
+    return JSONResponse({"error": complaint(visit, error)}, status_code=status_of(error))

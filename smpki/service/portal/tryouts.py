@@ -8,8 +8,9 @@ from smpki.errors import ServiceError, SmpkiError
 from smpki.policy.model import CertificateType
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.desk.desk import Desk
-from smpki.service.portal.application import Page, status_of
+from smpki.service.portal.application import Page
 from smpki.service.portal.pages import page
+from smpki.service.portal.status import status_of
 from smpki.service.portal.visit import Visit
 from smpki.service.tryout.tls_trial import Trials
 from smpki.service.tryout.upload import look_at

@@ -102,7 +102,8 @@ class Visit:
         return RedirectResponse(path, status_code=303)
 
     def finish(self, response: Response) -> Response:
-        """Set the cookies."""
+        """Set the cookies; and nobody keeps what is one visitor's."""
+        response.headers.setdefault("cache-control", "no-store")
         secure = self.origin.startswith("https:")
         for name, value in self.cookies.items():
             if value is None:

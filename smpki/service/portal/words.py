@@ -40,6 +40,7 @@ WORDS: Mapping[str, str] = {
     "approved": _("approved"),
     "refused": _("refused"),
     "held": _("waits for an operator"),
+    "done": _("done"),
     "issued": _("issued"),
     "error": _("error"),
     "warning": _("warning"),

@@ -169,7 +169,7 @@ def test_from_registration_to_the_triple_to_the_revocation_list(
     rita.follow("Meine Zertifikate").shows("Tripel 1").seen("certificates")
     rita.follow("TLS: Verbindungen").shows("Erweiterungen").seen("certificate")
     rita.follow("Kalender").seen("calendar")
-    rita.go("/home").follow("Sperren oder suspendieren").seen("revocation")
+    rita.go("/home").follow("Zurücknehmen").seen("revocation")
     rita.page.get_by_label("durch ein anderes Zertifikat ersetzt").check()
     rita.press("Zurücknehmen").shows("Es steht auf der nächsten Sperrliste.")
 

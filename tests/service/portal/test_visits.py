@@ -10,7 +10,10 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from smpki.errors import SmpkiError, StoreError, TokenError
 from smpki.service.accounts.actor import Role
+from smpki.service.accounts.store.credentials import SessionStore
+from smpki.service.desk.packages import Packages
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.csrf import form_token, is_ours
 from smpki.service.portal.entry import own_path
@@ -81,7 +84,11 @@ def test_the_language_that_a_browser_prefers(cookie: str | None, field: str, lan
 
 
 @pytest.mark.parametrize(
-    "path", ["//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example", "home", ""]
+    "path",
+    [
+        *("//elsewhere.example", "/\\elsewhere.example", "/\t\\elsewhere.example", "/\t/elsewhere.example"),
+        *("https://elsewhere.example", "//[", "home", ""),
+    ],
 )
 def test_nobody_is_sent_elsewhere_after_logging_in(path: str) -> None:
     assert own_path(path) == "/"
@@ -158,7 +165,7 @@ def test_other_participants_things_are_as_if_they_were_not_there(town: Any) -> N
     rita.get("/account").send(f"/certificates/{serial[1]}/revoke", reason="superseded")
     assert rita.status == 404
     rita.get("/packages/new").send("/packages/new", files={"package": package}, submit="1")
-    assert rita.status == 422 and "service.unauthorised" in rita.text
+    assert rita.status == 403 and "service.unauthorised" in rita.text
 
 
 def test_forms_that_are_not_ours_do_nothing(town: Any) -> None:
@@ -232,7 +239,7 @@ def test_invitations_hold_once(town: Any) -> None:
     assert browser.path == "/home"
     again = town.browser().get("/join")
     again.send("/join", invitation=invitation, password="a sentence to log in", again="a sentence to log in")
-    assert again.status == 422 and "this invitation does not hold" in again.text
+    assert again.status == 403 and "this invitation does not hold" in again.text
     late = accounts.invite("rolf", Role.AUDITOR, by="test")
     town.world.workshop.now += timedelta(days=15)
     again.send("/join", invitation=late, password="a sentence to log in", again="a sentence to log in")
@@ -256,7 +263,7 @@ def test_changing_the_password_takes_the_old_one_and_ends_other_visits(town: Any
     browser = town.participant()
     other = town.browser().log_in("paul")
     browser.get("/account").send("/account/password", old="wrong password", new="a new sentence to log in")
-    assert browser.status == 422
+    assert browser.status == 401
     browser.send("/account/password", old="correct horse battery staple", new="a new sentence to log in")
     assert browser.status == 200 and "The password is changed" in browser.text
     assert other.get("/home").path == "/login"
@@ -269,7 +276,7 @@ def test_two_operators_decide_on_an_administrator(town: Any) -> None:
     first.get("/applications/1").send("/applications/1", approve="1")
     assert "waits for the operators" in first.text and "This role takes two operators" in first.text
     first.send("/applications/1", approve="1")
-    assert first.status == 422 or "waits for the operators" in first.text
+    assert first.status == 409 and "it takes a second operator" in first.text
     second.get("/applications/1").send("/applications/1", approve="1")
     assert "approved" in second.text
     late = first.get("/applications").get("/account").send("/applications/1", approve="1")
@@ -330,3 +337,56 @@ def test_pages_say_what_browsers_may_do_with_them(town: Any) -> None:
 def test_a_finding_says_where_its_rule_stands(code: str, clause: str) -> None:
     assert clause_of(code) == clause
     assert meaning_of(code)
+
+
+def test_an_operator_makes_no_second_operator(town: Any) -> None:
+    operator = town.operator().get("/accounts")
+    assert 'value="operator"' not in operator.text
+    operator.send("/accounts", name="me-too", role="operator")
+    assert operator.status == 403 and "service.portal.operator" in operator.text
+    assert town.desk.accounts.store.find("me-too") is None
+
+
+def test_a_page_that_is_not_there_knows_who_is_logged_in(town: Any) -> None:
+    browser = town.participant().get("/nothing")
+    assert browser.status == 404 and "Log out" in browser.text
+    assert browser.send("/language", language="de", to="/home").heading == "Zertifikate von Firma.EMT.MAK"
+
+
+@pytest.mark.parametrize("what", ["database", "token"])
+def test_a_database_or_token_that_is_away_is_said_in_words(town: Any, monkeypatch: Any, what: str) -> None:
+    participant = town.participant("Firma.EMT").get("/packages/new")
+    secret = "postgresql://user@host"
+    error: SmpkiError = StoreError("store.unreachable", "the database cannot be reached", where=secret)
+    room: tuple[Any, str] = (SessionStore, "find")
+    if what == "token":
+        error, room = TokenError("token.missing", "the token is not there", where=secret), (Packages, "submit")
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(*room, fails)
+    participant.send("/packages/new", files={"package": town.world.packages.make("Firma.EMT")}, submit="1")
+    assert participant.status == 503 and error.code in participant.text
+    assert "the service failed" in participant.text and secret not in participant.text
+    if what == "database":
+        german = town.browser("de").get("/login")
+        german.client._client.cookies.update(participant.client._client.cookies)
+        assert "Die Datenbank ist im Moment nicht verfügbar." in german.get("/home").text
+
+
+def test_reasons_are_offered_that_the_policy_takes(town: Any) -> None:
+    paul, olga = town.participant("Firma.EMT"), town.operator()
+    paul.get("/packages/new").send(
+        "/packages/new", files={"package": town.world.packages.make("Firma.EMT")}, submit="1"
+    )
+    (serial, *_) = re.findall(r"/certificates/([0-9a-f]+)", paul.text)
+    sub_ca = next(one.certificate for one in town.desk.certificates.authorities() if one.certificate.kind == "sub-ca")
+
+    def reasons(browser: Any, of: str) -> set[str]:
+        return set(re.findall(r'name="reason" value="(\w+)"', browser.get(f"/certificates/{of}/revoke").text))
+
+    usual = {"unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation"}
+    assert reasons(paul, serial) == usual  # no suspension: the policy has it for gateways alone
+    assert reasons(olga, serial) == usual | {"privilege_withdrawn"}
+    assert reasons(olga, sub_ca.serial) == usual | {"privilege_withdrawn", "ca_compromise"}

@@ -7,7 +7,7 @@ async function send(path, fields) {
   const body = new FormData();
   for (const [name, value] of Object.entries({ csrf: section.dataset.csrf, ...fields })) body.append(name, value);
   const response = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
-  const answer = await response.json();
+  const answer = await response.json().catch(() => ({ error: section.dataset.failed }));
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,9 +16,12 @@ from smpki.service.accounts.actor import Actor, Role
 from smpki.service.accounts.secret import Random, digest_of, new_secret
 from smpki.service.accounts.store.accounts import Account, AccountStore, NewAccount
 from smpki.service.accounts.store.credentials import Invitations, SessionStore, Token, TokenStore
+from smpki.service.accounts.strangers import Strangers
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 _PASSWORD = (12, 128)
+_AT_ONCE = 4
+"""So many passwords are looked at side by side: argon2 takes 64 MiB for each."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Accounts:
         self._rules = rules or Rules()
         self._hasher = hasher or PasswordHash.recommended()
         self._random = random
+        self._hashing = threading.BoundedSemaphore(_AT_ONCE)
+        self._strangers = Strangers()
         self._store = pki.store.beside(AccountStore)
         self._invitations = pki.store.beside(Invitations)
         self._sessions = pki.store.beside(SessionStore)
@@ -117,18 +123,22 @@ class Accounts:
     def log_in(self, name: str, password: str) -> Account:
         """Who has this name and password.
 
-        A wrong name takes as long as a wrong password, and gets the same answer.
+        A wrong name takes as long as a wrong password, gets the same answer, and makes one wait as much.
 
         :raises ServiceError: ``service.account.credentials``; ``service.account.throttled``: too many were wrong
         """
         account = self._store.find(name)
         now = self._clock()
-        if account is not None and account.locked_until is not None and account.locked_until > now:
-            raise throttled((account.locked_until - now).total_seconds())
+        locked_until = self._strangers.locked_until(name) if account is None else account.locked_until
+        if locked_until is not None and locked_until > now:
+            raise throttled((locked_until - now).total_seconds())
         kept = account.password_hash if account is not None else None
-        right = self._hasher.verify(_octets(password[: _PASSWORD[1] + 1]), kept or self._nobodys_hash)
+        with self._hashing:
+            right = self._hasher.verify(_octets(password[: _PASSWORD[1] + 1]), kept or self._nobodys_hash)
         if account is None or kept is None or not right or account.blocked:
-            if account is not None:
+            if account is None:
+                self._strangers.failed(name, self._waits)
+            else:
                 self._store.failed(account.id, self._waits)
             message, hint = "name or password is wrong", "see to capital letters; after some tries one has to wait"
             raise ServiceError("service.account.credentials", message, hint=hint)
@@ -197,7 +207,8 @@ class Accounts:
         if not shortest <= len(password) <= longest:
             message = f"a password has {shortest} to {longest} characters"
             raise ServiceError("service.account.password.length", message, where="password", hint="take a sentence")
-        return self._hasher.hash(_octets(password))
+        with self._hashing:
+            return self._hasher.hash(_octets(password))
 
     def _invitation(self, account: Account, by: str) -> str:
         secret = new_secret("invitation", self._random)

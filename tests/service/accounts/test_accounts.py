@@ -101,6 +101,19 @@ def test_names_that_nobody_has_are_answered_like_wrong_passwords(name: str, acco
     assert told == told[:1] * 4
 
 
+def test_wrong_names_make_one_wait_like_wrong_passwords(office: Any, accounts: Accounts) -> None:
+    invited(accounts)
+    told = {}
+    for name in ("chef", "nobody", "\ud800"):
+        told[name] = [refused(accounts.log_in, name, "wrong") for _ in range(6)]
+    assert told["nobody"] == told["chef"] == told["\ud800"]
+    assert told["chef"][-1] == "service.account.throttled"
+    office.wait(seconds=31)
+    assert refused(accounts.log_in, "nobody", "wrong") == "service.account.credentials"
+    office.wait(seconds=31)
+    assert refused(accounts.log_in, "nobody", "wrong") == "service.account.throttled"
+
+
 def test_a_blocked_account_does_not_log_in(accounts: Accounts) -> None:
     account = invited(accounts)
     accounts.store.block(account.id, True)

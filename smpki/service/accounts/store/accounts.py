@@ -141,9 +141,8 @@ class AccountStore:
         with writing(self._engine) as connection:
             connection.execute(update(account).where(_A.id == number).values(failures=_A.failures + 1))
             failures = connection.execute(select(_A.failures).where(_A.id == number)).scalar_one()
-            reached = [until for least, until in sorted(lock_until.items()) if failures >= least]
-            if reached:
-                connection.execute(update(account).where(_A.id == number).values(locked_until=reached[-1]))
+            if until := longest_reached(failures, lock_until):
+                connection.execute(update(account).where(_A.id == number).values(locked_until=until))
 
     def succeeded(self, number: int) -> None:
         """Forget wrong passwords, and note that somebody logged in."""
@@ -156,6 +155,11 @@ class AccountStore:
         with reading(self._engine) as connection:
             row = connection.execute(select(*COLUMNS).where(condition)).mappings().first()  # type: ignore[arg-type]
         return account_of(row) if row else None
+
+
+def longest_reached(failures: int, lock_until: Mapping[int, datetime]) -> datetime | None:
+    """How long so many wrong passwords make one wait; see :meth:`AccountStore.failed`."""
+    return max((until for least, until in lock_until.items() if failures >= least), default=None)
 
 
 def add_account(connection: Connection, one: NewAccount, now: datetime) -> int:

@@ -61,8 +61,7 @@ class PasskeyStore:
     def take_challenge(self, digest: str, account: int | None) -> bytes | None:
         """Use a challenge up; ``None``: it never was, was used, has expired, or is for another account."""
         with writing(self._engine) as connection:
-            row = connection.execute(select(challenge).where(_C.digest == digest)).first()
-            connection.execute(delete(challenge).where(_C.digest == digest))
+            row = connection.execute(delete(challenge).where(_C.digest == digest).returning(challenge)).first()
         if row is None or row.account != account or row.expires_at < self._chain.now():
             return None
         return bytes(row.challenge)

@@ -16,7 +16,7 @@ from smpki.policy.names import CommonName, DistinguishedName
 from smpki.requests.check import Checked, check
 from smpki.requests.submission import Submission, read_submission
 from smpki.service.accounts.actor import Actor, Role
-from smpki.service.desk.access import require, sees, unknown
+from smpki.service.desk.access import decided, require, sees, unknown
 from smpki.service.desk.store.submissions import NewSubmitted, Submissions, SubmissionState, Submitted
 from smpki.service.web.entitlement import check_package
 from smpki.service.web.granting import IN_PROGRESS, PAUSES
@@ -80,7 +80,8 @@ class Packages:
         granted = bool(self._pki.store.issued_for(digest))
         state = SubmissionState.HELD
         if granted or kind not in self._pki.policy.issuing.manual_approval.value:
-            self._issue(package, kind, _name(actor))
+            with self._turn:  # what comes twice at once is granted once, and the second finds it
+                self._issue(package, kind, _name(actor))
             state = SubmissionState.ISSUED
         return self._result(self._store.put(self._submitted(submission, sender, kind, state), package, actor))
 
@@ -108,10 +109,12 @@ class Packages:
         :raises SmpkiError: it can't be granted
         """
         require(actor, Role.OPERATOR)
-        one = self._store.get(number)
-        if one.state is SubmissionState.HELD:
+        with self._turn:
+            one = self._store.get(number)
+            if one.state is not SubmissionState.HELD:
+                raise decided(number, one.state)
             self._issue(self._store.package(number), CertificateType(one.certificate_type), _name(actor))
-        return self._result(self._store.settle(number, SubmissionState.ISSUED, actor))
+            return self._result(self._store.settle(number, SubmissionState.ISSUED, actor))
 
     def refuse(self, actor: Actor, number: int, remark: str) -> Result:
         """An operator refuses a held package.
@@ -120,7 +123,8 @@ class Packages:
         :raises ServiceError: ``service.desk.forbidden``, ``.unknown``, ``.decided``
         """
         require(actor, Role.OPERATOR)
-        return self._result(self._store.settle(number, SubmissionState.REFUSED, actor, remark))
+        with self._turn:  # not while another operator's approval is carried out
+            return self._result(self._store.settle(number, SubmissionState.REFUSED, actor, remark))
 
     def sender(self, actor: Actor) -> Sender:
         """A participant as the web service knows its senders."""
@@ -132,10 +136,7 @@ class Packages:
         return Sender(name, kind, self._registry.find(name.key(), kind.value))
 
     def _issue(self, package: bytes, kind: CertificateType, name: str) -> None:
-        with self._turn:  # what comes twice at once is granted once, and the second finds it
-            self._issue_in_turn(Order(name, package, kind))
-
-    def _issue_in_turn(self, order: Order) -> None:
+        order = Order(name, package, kind)
         (outcome,) = self._pki.issue([order], self._sub_ca)
         for pause in PAUSES:
             if outcome.error is None or outcome.error.code not in IN_PROGRESS:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from smpki.ca.pki import Pki
 from smpki.errors import ServiceError, SmpkiError
 from smpki.policy.model import CertificateType
 from smpki.service.accounts.actor import Role
@@ -86,6 +87,45 @@ def test_a_package_is_issued_once_however_often_it_comes(either_office: Any) -> 
     assert len({one.submitted.id for one in found}) == 1
     assert len({one.certificates for one in found}) == 1
     assert len([row for row in office.workshop.tables()["certificate"] if row["kind"] == "emt"]) == 3
+
+
+@pytest.fixture
+def held(workshop: Any, changed_policy: Any, office_of: Any) -> Iterator[tuple[Any, int, Any]]:
+    """An office, a package that is held there, and the desk of another server."""
+    with workshop.open(policy=changed_policy({"issuing.manual_approval": ["emt"]})) as pki:
+        office = office_of(workshop, pki)
+        number = office.desk.packages.submit(office.participant(), office.packages.make()).submitted.id
+        yield office, number, office_of(workshop, pki).desk
+
+
+def test_one_approves_of_a_package_and_another_refuses_it(held: Any) -> None:
+    office, number, _ = held
+    one, two = (office.staff(name=name) for name in ("one", "two"))
+    desk = office.desk.packages
+    found = at_once(
+        lambda: desk.approve(one, number).submitted.state, lambda: desk.refuse(two, number, "no").submitted.state
+    )
+    assert "service.desk.decided" in found
+    result = desk.get(one, number)
+    assert result.submitted.state in found
+    issued = [row for row in office.workshop.tables()["certificate"] if row["kind"] == "emt"]
+    assert len(issued) == len(result.certificates) == (3 if result.submitted.state == "issued" else 0)
+
+
+def test_what_another_server_issued_meanwhile_is_issued(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    office, number, elsewhere = held
+    one, two = (office.staff(name=name) for name in ("one", "two"))
+    issue = Pki.issue
+
+    def refused_first(*order: Any) -> Any:
+        elsewhere.packages.refuse(two, number, "no")
+        return issue(*order)
+
+    monkeypatch.setattr(Pki, "issue", refused_first)
+    result = office.desk.packages.approve(one, number)
+    assert (result.submitted.state, len(result.certificates)) == ("issued", 3)
+    with pytest.raises(ServiceError, match="it is issued"):
+        elsewhere.packages.refuse(two, number, "no")
 
 
 def test_roles(office: Any) -> None:

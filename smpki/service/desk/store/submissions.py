@@ -139,7 +139,9 @@ class Submissions:
         """
         one = self.get(number)
         values = {"state": state, "remark": remark, "decided_at": self._chain.now()}
-        change = update(submission).where(_S.id == number, _S.state == SubmissionState.HELD).values(values)
+        # what was issued is issued, whatever an operator at another server said meanwhile
+        before = {SubmissionState.HELD, SubmissionState.REFUSED} - {state}
+        change = update(submission).where(_S.id == number, _S.state.in_(before)).values(values)
         detail = {"package": one.digest, "state": state.value, "by": actor.who}
         with self._chain.transaction(self._engine) as transaction:
             if not transaction.connection.execute(change).rowcount:

@@ -31,7 +31,7 @@ async def http_server(
     connections: set[Any] = new_protocol().connections  # type: ignore[attr-defined]
 
     def accept() -> asyncio.Protocol:
-        return new_protocol() if len(connections) < most else _CutOff()
+        return new_protocol() if len(connections) < most else CutOff()
 
     try:
         patience = _HANDSHAKE if tls else None
@@ -59,6 +59,9 @@ async def _wait_for_end(connections: set[Any]) -> None:
         one.transport.abort()
 
 
-class _CutOff(asyncio.Protocol):
+class CutOff(asyncio.Protocol):
+    """For one connection too many: it ends at once."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Cut it off."""
         transport.abort()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from smpki.errors import ServiceError
 
-LONGEST = 65536
-"""Octets of records that a ClientHello may take; TLS allows more, no client needs them."""
+LONGEST, MOST = 65536, 64
+"""Octets and number of the records that a ClientHello may take; TLS allows more, no client needs them."""
 
 _RECORD_HEADER = 5
+_LONGEST_NAME = 253
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 
 
@@ -78,7 +79,7 @@ class ClientHello:
     def server_name(self) -> str | None:
         """The name of the server that is asked for."""
         body = self.extensions.get(Extension.SERVER_NAME, b"")
-        return body[5:].decode("ascii", "replace") if len(body) > 5 else None
+        return body[5:].decode("ascii", "replace")[:_LONGEST_NAME] if len(body) > 5 else None
 
     def _numbers(self, extension: Extension, *, prefix: int = 2, width: int = 2) -> tuple[int, ...]:
         """The numbers of a list with its length before it."""
@@ -93,23 +94,22 @@ def read_client_hello(octets: bytes) -> ClientHello | None:
     :return: ``None``: more has to come first
     :raises ServiceError: ``service.tryout.no_hello``: it is no TLS, or too long
     """
-    message = b""
-    while True:
-        if octets and octets[0] != _HANDSHAKE:
+    message, at = b"", 0
+    for _ in range(MOST):
+        if at < len(octets) and octets[at] != _HANDSHAKE:
             raise _no_hello("what came is no TLS")
-        size = int.from_bytes(octets[3:_RECORD_HEADER])
-        if len(octets) < _RECORD_HEADER + size or len(octets) < _RECORD_HEADER:
+        begin = at + _RECORD_HEADER
+        at = begin + int.from_bytes(octets[at + 3 : begin])
+        if len(octets) < max(begin, at):
             if len(octets) > LONGEST:
-                raise _no_hello("the ClientHello does not end")
+                break
             return None
-        message += octets[_RECORD_HEADER : _RECORD_HEADER + size]
-        octets = octets[_RECORD_HEADER + size :]
-        if message[:1] not in (b"", bytes([_CLIENT_HELLO])):
+        message += octets[begin:at]
+        if message[:1] != bytes([_CLIENT_HELLO]):
             raise _no_hello("the first message is no ClientHello")
-        if len(message) > LONGEST:
-            raise _no_hello("the ClientHello does not end")
         if len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4]):
             return _parse(message[4 : 4 + int.from_bytes(message[1:4])])
+    raise _no_hello("the ClientHello does not end")
 
 
 def _parse(body: bytes) -> ClientHello:

@@ -11,6 +11,7 @@ _VERSION_NAMES = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", _TLS1
 _SIGNALS = frozenset({0x00FF, 0x5600})
 """Numbers among the cipher suites that are none: of RFC 5746 and RFC 7507."""
 _PSK_WITH_ECDHE = 1
+_SHOWN = 40
 
 _MUST_SUITES = {
     Version.TLS12: ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
@@ -146,4 +147,5 @@ def _is_grease(number: int) -> bool:
 
 
 def _listed(numbers: list[int], name: Callable[[int], str]) -> str:
-    return ", ".join(map(name, numbers))
+    """The first ones in words; clients can send thousands."""
+    return ", ".join(map(name, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from smpki.errors import ServiceError, TlsError
+from smpki.service.plain_http import CutOff
 from smpki.service.tryout.client_hello import read_client_hello
 from smpki.service.tryout.finding import Finding
 from smpki.service.tryout.tls_rules import judge
@@ -19,6 +20,9 @@ from smpki.tls.peers import PeerCheck, describe
 
 _KEPT = 10
 """Attempts of a trial that are shown, the last ones."""
+
+_AT_ONCE = 20
+"""Connections of a trial; more are cut off at once."""
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 
@@ -70,10 +74,12 @@ class Trial:
     """A port where a participant tries its client; :meth:`Trials.begin` opens it.
 
     :ivar until: when it closes
+    :ivar connections: those that are open
     """
 
     def __init__(self, until: datetime) -> None:
         self.until = until
+        self.connections: set[_Observed] = set()
         self._attempts: deque[Attempt] = deque(maxlen=_KEPT)
         self._server: asyncio.Server | None = None
 
@@ -94,9 +100,11 @@ class Trial:
         self._attempts.appendleft(attempt)
 
     def end(self) -> None:
-        """Listen no more; what was noted can be looked at still."""
+        """Listen no more, and end what is open; what was noted can be looked at still."""
         if self._server is not None:
             self._server.close()
+        for one in tuple(self.connections):
+            one.abort()
 
 
 class Trials:
@@ -131,12 +139,17 @@ class Trials:
         self._most = most
         self._timing = timing or Timing()
         self._trials: dict[int, Trial] = {}
+        self._turn = asyncio.Lock()
 
     async def begin(self, account: int) -> Trial:
         """Open a port for an account; the one it had before closes.
 
         :raises ServiceError: ``service.tryout.busy``: too many try at the moment
         """
+        async with self._turn:  # who asks twice at once gets one port
+            return await self._begin(account)
+
+    async def _begin(self, account: int) -> Trial:
         self.end(account)
         self._forget()
         if sum(trial.port is not None for trial in self._trials.values()) >= self._most:
@@ -175,7 +188,9 @@ class Trials:
                 self.end(account)
 
     def _connection(self, trial: Trial) -> asyncio.Protocol:
-        return _Observed(self._endpoint, self._check, self._clock(), self._timing, trial.note)
+        if len(trial.connections) >= _AT_ONCE:
+            return CutOff()
+        return _Observed(self._endpoint, self._check, self._clock(), self._timing, trial)
 
 
 class _Observed(asyncio.Protocol):
@@ -187,11 +202,11 @@ class _Observed(asyncio.Protocol):
         check: PeerCheck,
         now: datetime,
         timing: Timing,
-        note: Callable[[Attempt], None],
+        trial: Trial,
     ) -> None:
         self._check = check
         self._now = now
-        self._note = note
+        self._trial = trial
         self._hello: bytes | None = b""
         self._findings: tuple[Finding, ...] = ()
         self._server_name: str | None = None
@@ -201,6 +216,7 @@ class _Observed(asyncio.Protocol):
         self._layer = TlsLayer(connection, lambda: _Answer(self._succeeded), timing, self._failed)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._trial.connections.add(self)
         self._layer.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -226,7 +242,11 @@ class _Observed(asyncio.Protocol):
         self._layer.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._trial.connections.discard(self)
         self._layer.connection_lost(exc)
+
+    def abort(self) -> None:
+        self._layer.abort()
 
     def _look(self, chain: tuple[x509.Certificate, ...]) -> None:
         self._certificate = chain[0]
@@ -245,7 +265,7 @@ class _Observed(asyncio.Protocol):
         if not self._noted:
             self._noted = True
             attempt = Attempt(self._now, self._server_name, self._findings, agreed, refusal, self._certificate)
-            self._note(attempt)
+            self._trial.note(attempt)
 
 
 class _Answer(asyncio.Protocol):

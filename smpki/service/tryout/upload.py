@@ -52,7 +52,6 @@ def look_at(
     :param own: ENC certificates of who asks, to say for whom a message is
     :raises ServiceError: ``service.tryout.size``
     :raises RequestError: it is nothing that is known here
-    :raises GatewayError: a protected message that breaks its profile
     """
     if len(data) > LARGEST:
         message, hint = f"this has more than {LARGEST} octets", "hand in one message, package or certificate"

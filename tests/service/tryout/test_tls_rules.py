@@ -52,7 +52,12 @@ def test_a_hello_comes_in_any_pieces_and_over_several_records() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x04\x02\0\0\0", b"\x16\x03\x01\x00\x07\x01\0\0\x03\0\0\0"]
+    "octets",
+    [
+        *(b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x04\x02\0\0\0", b"\x16\x03\x01\x00\x07\x01\0\0\x03\0\0\0"),
+        b"\x16\x03\x01\0\0",  # a record of nothing
+        b"\x16\x03\x01\0\x01\x01" + b"\x16\x03\x01\0\x01\0" * 1000,  # octet by octet
+    ],
 )
 def test_what_is_no_hello(octets: bytes) -> None:
     with pytest.raises(ServiceError) as refusal:

@@ -155,3 +155,32 @@ def test_ports_can_be_given(world: Any) -> None:
                 assert refusal.value.code == "service.tryout.busy"
 
     world.run(story())
+
+
+def test_connections_of_a_trial_are_few_and_end_with_it(world: Any) -> None:
+    async def story() -> None:
+        async with trials_of(world) as trials:
+            trial = await trials.begin(7)
+            opened = [await asyncio.open_connection("127.0.0.1", trial.port) for _ in range(30)]
+            async with asyncio.timeout(20):
+                while sum(reader.at_eof() for reader, _ in opened) < 10:
+                    await asyncio.sleep(0.01)
+                assert len(trial.connections) == 20
+                trials.end(7)
+                for reader, writer in opened:
+                    with suppress(ConnectionError):
+                        assert await reader.read() == b""
+                    writer.close()
+            assert not trial.connections
+
+    world.run(story())
+
+
+def test_two_that_ask_at_once_for_an_account_get_one_port(world: Any) -> None:
+    async def story() -> None:
+        async with trials_of(world) as trials:
+            both = await asyncio.gather(trials.begin(7), trials.begin(7))
+            assert [one.port is None for one in both] == [True, False]
+            assert trials.find(7) is both[1]
+
+    world.run(story())

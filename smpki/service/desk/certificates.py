@@ -90,6 +90,12 @@ class Certificates:
         page = self._pki.store.page(after=after, limit=limit, kind=chosen, cn=common_name)
         return self._standings([one for one in page.certificates if _may_list(actor, one)])
 
+    def newest(self, actor: Actor, limit: int) -> Sequence[Standing]:
+        """A participant's own certificates, the last one to be issued first; nothing for others."""
+        if actor.common_name is None or actor.subject_key is None:
+            return ()
+        return self._standings(self._reading.newest(actor.common_name, actor.subject_key, limit))
+
     def get(self, actor: Actor, serial: str) -> StoredCertificate:
         """A certificate by its whole serial number.
 

@@ -29,6 +29,9 @@ AT_ONCE = 50
 FORMS = ("pem", "der", "chain", "p12", "zip")
 """What a certificate can be had as."""
 
+_NEWEST = 3 * 16
+"""Certificates of a participant's first page: whole triples."""
+
 _HORIZON = timedelta(days=400)
 _EVERYBODY = Actor(0, "", Role.PARTICIPANT)
 """Who sees what everybody sees."""
@@ -50,9 +53,9 @@ def _home(visit: Visit) -> Response:
     actor, now = visit.need(), visit.site.clock()
     if actor.role is not Role.PARTICIPANT:
         return page(visit, "overview.html", **_work(visit, actor))
-    found = visit.site.desk.certificates.page(actor, limit=AT_ONCE)
-    triples = [(one, state_of(one, now)) for one in found]
-    return page(visit, "home.html", triples=_by_number(triples), more=len(found) == AT_ONCE, renewable=now + SOON)
+    found = visit.site.desk.certificates.newest(actor, limit=_NEWEST)
+    triples = [(one, state_of(one, now)) for one in reversed(found)]
+    return page(visit, "home.html", triples=_by_number(triples), more=len(found) == _NEWEST)
 
 
 def _work(visit: Visit, actor: Actor) -> dict[str, object]:

@@ -78,6 +78,7 @@ def test_ten_thousand_rows_in_every_list(town: Any) -> None:
         if further := re.search(r'href="(/\w+\?(?:after|before)=[^"]+)"', browser.text):
             assert browser.get(unescape(further[1])).status == 200
     assert len(participant.get("/home").text) < 200_000
+    assert f"{ROWS:032x}" in participant.text, "the newest certificate is on the first page"
 
 
 def test_markup_in_every_text_field_is_shown_as_it_is(town: Any) -> None:

@@ -43,6 +43,13 @@ class Reading:
         self._engine = engine
         self._chain = chain
 
+    def newest(self, common_name: str, subject_key: str, limit: int) -> Sequence[ListedCertificate]:
+        """A subject's certificates, the last one to be issued first."""
+        query = select(*_LISTED).where(_C.subject_cn == common_name, _C.subject_key == subject_key)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(_C.id.desc()).limit(limit)).mappings()
+            return [ListedCertificate(**row) for row in rows]
+
     def ending(self, since: datetime, until: datetime, after: str | None, limit: int) -> Sequence[ListedCertificate]:
         """Certificates that end between two moments and are not revoked, the first one to end first.
 

@@ -103,6 +103,8 @@ def _answer(
         visit.actor = _actor(site, request)
         if error is not None:
             raise error
+        if any("\0" in text for text in (*visit.form.values(), *visit.query.values(), *visit.path.values())):
+            raise _HTTP_ERRORS[400]  # no text has this, and PostgreSQL takes none that has it
         if request.method == "POST":
             visit.check_form()
         handler = page.act if request.method == "POST" else page.show

@@ -8,6 +8,7 @@ from smpki.service.rest import problems
 log = logging.getLogger("smpki.service")
 
 _STATUS = {
+    "service.portal.request": 400,
     "service.portal.login": 401,
     "service.portal.role": 403,
     "service.portal.operator": 403,

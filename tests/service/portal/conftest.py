@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -29,7 +29,12 @@ if web is None:
     _spec.loader.exec_module(web)
 
 _workshop_template, workshops, workshop, packages = web._workshop_template, web.workshops, web.workshop, web.packages
-world = web.world
+world, world_of, postgres_workshop, changed_policy = (
+    web.world,
+    web.world_of,
+    web.postgres_workshop,
+    web.changed_policy,
+)
 
 ORIGIN = "http://testserver"
 PASSWORD = "correct horse battery staple"
@@ -122,16 +127,22 @@ class Town:
         return self.browser().log_in(name)
 
 
-def town_of(world: Any, pki: Any, trials: Any = None) -> Town:
+def new_town(world: Any, pki: Any) -> Town:
     quick = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
     desk = Desk(pki, world.CA, Accounts(pki, hasher=quick))
-    return Town(world, desk, Site(desk, ORIGIN, trials))
+    return Town(world, desk, Site(desk, ORIGIN))
+
+
+@pytest.fixture
+def town_of() -> Callable[[Any, Any], Town]:
+    """Call it with a world and its open PKI."""
+    return new_town
 
 
 @pytest.fixture
 def town(world: Any) -> Iterator[Town]:
     with world.workshop.open() as pki:
-        town = town_of(world, pki)
+        town = new_town(world, pki)
         yield town
         for client in town.clients:
             client.close()

@@ -4,6 +4,7 @@ import io
 import ipaddress
 import ssl
 import zipfile
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -34,20 +35,23 @@ class Portal:
     :param token: says who asks
     :param authorities: PEM file of the CAs that its ordinary TLS certificate is from; ``None``: those of this machine
     :param now: the clock
-    :raises ServiceError: ``portal.url``: a token goes over TLS, or to this machine
+    :raises ServiceError: ``portal.url``: a token goes over TLS, or to this machine; ``portal.token``,
+        ``portal.authorities``
     """
 
     def __init__(self, url: str, token: str, now: Callable[[], datetime], authorities: Path | None = None) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))):
+        if (scheme := _scheme(url)) is None:
             message = "a token goes to an https address, or by http to this machine alone"
             raise ServiceError("portal.url", message, where=visible(url[:200]), hint="such as https://portal.example")
+        if not (token.isascii() and token.isprintable()):
+            message, hint = "this is no token: it has other characters than tokens have", "name the file that holds it"
+            raise ServiceError("portal.token", message, hint=hint)
         self._now = now
         self._client = httpx.AsyncClient(
             base_url=f"{url.rstrip('/')}/api/v1",
             headers={"authorization": f"Bearer {token}"},
             timeout=_SECONDS,
-            verify=_context(authorities) if parts.scheme == "https" else False,
+            verify=_context(authorities) if scheme == "https" else False,
         )
 
     async def __aenter__(self) -> Self:
@@ -95,7 +99,7 @@ class Portal:
         except httpx.HTTPError as error:
             message = f"the service can't be reached: {type(error).__name__}"
             raise ServiceError("portal.unreachable", message, hint="check the address, and try again") from None
-        answer = httpx.Response(response.status_code, headers=response.headers, content=bytes(content))
+        answer = httpx.Response(response.status_code, content=bytes(content))  # as it came: nothing is unpacked
         if answer.is_success:
             return answer
         raise _refusal(answer)
@@ -135,7 +139,7 @@ def _unpacked(archive: bytes) -> dict[str, tuple[x509.Certificate, ...]]:
                 if files.getinfo(name).file_size > _LARGEST:
                     raise ValueError(name)
                 found[name] = tuple(x509.load_pem_x509_certificates(files.read(name)))
-    except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError):  # of zipfile and pyca
         raise _strange("what it gives out is no triple") from None
     return found
 
@@ -146,6 +150,17 @@ def _context(authorities: Path | None) -> ssl.SSLContext:
     except (OSError, ValueError):
         message, hint = "no certificates can be read from it", "name a PEM file with the service's CA"
         raise ServiceError("portal.authorities", message, where=str(authorities), hint=hint) from None
+
+
+def _scheme(url: str) -> str | None:
+    """``https``, or ``http`` to this machine; ``None`` for all else."""
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        return None
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+    return parts.scheme if parts.hostname and is_safe else None
 
 
 def _is_here(host: str) -> bool:

@@ -72,11 +72,20 @@ def test_what_is_refused_says_so(town: Any, service: Any, tmp_path: Path, change
     assert token not in str(refusal.value) and list(tmp_path.glob("*.pem")) == []
 
 
-@pytest.mark.parametrize("url", ["http://portal.example", "ftp://localhost", "portal.example", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://portal.example", "ftp://localhost", "portal.example", "https://", "https://[", "https://portal.example:x"],
+)
 def test_a_token_goes_over_tls_only(town: Any, tmp_path: Path, url: str) -> None:
     with pytest.raises(ServiceError) as refusal:
         send(town, url, "token", b"", tmp_path)
     assert refusal.value.code == "portal.url"
+
+
+def test_what_is_no_token_is_not_sent(town: Any, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        send(town, "http://127.0.0.1:1", "smpki_\ntöken", b"", tmp_path)
+    assert refusal.value.code == "portal.token" and "töken" not in str(refusal.value)
 
 
 def test_the_command_makes_sends_and_keeps(town: Any, service: Any, tmp_path: Path) -> None:

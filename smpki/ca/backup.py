@@ -13,7 +13,7 @@ import yaml
 
 from smpki.ca.backup_file import AUDIT_KEY, POLICY, Backup, Made, Manifest, open_backup, write_backup
 from smpki.ca.home import Home, Settings
-from smpki.ca.store.audit import AuditChain, read_key
+from smpki.ca.store.audit import AuditChain, key_text, read_key
 from smpki.ca.store.copies import Restored, put_in_place, snapshot
 from smpki.db.engine import open_engine
 from smpki.errors import SmpkiError, StoreError
@@ -36,7 +36,7 @@ def back_up(home: Home, file: Path, *, now: datetime, program: str, with_key: bo
     small = {POLICY: home.policy_file.read_bytes()}
     load_policy(small[POLICY].decode())  # a home that can't work is no good to come back to
     if with_key:
-        small[AUDIT_KEY] = f"{key.hex()}\n".encode()
+        small[AUDIT_KEY] = key_text(key)
     engine = open_engine(home.database_url(settings))
     try:
         with snapshot(engine) as found:
@@ -93,12 +93,12 @@ def restore(
     home = place.home
     with open_backup(file) as backup:
         settings = _settings(backup.manifest, place)
-        policy = backup.policy()
         key = _check_key(backup, home)
+        policy = backup.policy()
         now, is_test = clock(settings)
         _refuse_leftovers(home, settings)
         with _all_or_nothing(home):
-            _make_files(home, backup, policy)
+            _make_files(home, key, policy)
             engine = open_engine(home.database_url(settings))
             try:
                 restored = put_in_place(
@@ -149,7 +149,7 @@ def _check_key(backup: Backup, home: Home) -> bytes:
     if home.audit_key_file.exists():
         key = read_key(home.audit_key_file)
     elif backup.has_key:
-        key = bytes.fromhex(backup.key_file().decode().strip())
+        key = backup.audit_key()
     else:
         message, hint = (
             "the audit key is neither in the home nor in the backup",
@@ -170,13 +170,13 @@ def _database(home: Home) -> Path:
     return home.folder / "smpki.db"
 
 
-def _make_files(home: Home, backup: Backup, policy: str) -> None:
+def _make_files(home: Home, key: bytes, policy: str) -> None:
     """What the home lacks of the files that come before the database."""
     try:
         home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.run_folder.mkdir(mode=0o700, exist_ok=True)
         if not home.audit_key_file.exists():
-            write_secret(home.audit_key_file, backup.key_file())
+            write_secret(home.audit_key_file, key_text(key))
         if not home.policy_file.exists():
             replace_secret(home.policy_file, policy.encode())
     except OSError as error:

@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Annotated, BinaryIO
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 from zlib import error as ZlibError
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from smpki.ca.store.audit import parse_key
 from smpki.ca.store.audit_head import Head
 from smpki.errors import StoreError
 from smpki.policy.model import EnvironmentName
@@ -35,6 +37,9 @@ _SMALL = 4 * 1024 * 1024
 """Octets of a member that is read at once."""
 
 _HINT = "use another copy; nothing was restored"
+
+_UNREADABLE = (KeyError, BadZipFile, ZlibError, EOFError, OSError, RuntimeError)
+"""What a missing or broken member is to :mod:`zipfile`; RuntimeError: it is encrypted, or packed in another way."""
 
 
 class Manifest(BaseModel):
@@ -121,11 +126,11 @@ def _add(archive: ZipFile, name: str, pieces: Iterator[bytes]) -> tuple[str, int
 @contextmanager
 def _new_file(file: Path) -> Iterator[BinaryIO]:
     """A file that is there once it is complete, and durable."""
-    draft = file.with_name(f".{file.name}.new")
     try:
         if file.exists():
             raise FileExistsError
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, name = mkstemp(prefix=f".{file.name}.", dir=file.parent)  # one of its own, made with mode 0600
+        draft = Path(name)
         try:
             with open(descriptor, "wb") as stream:  # noqa: PTH123
                 yield stream
@@ -138,7 +143,8 @@ def _new_file(file: Path) -> Iterator[BinaryIO]:
         message, hint = "there is such a file already", "choose another name; a backup is never overwritten"
         raise StoreError("backup.exists", message, where=str(file), hint=hint) from None
     except OSError as error:
-        message = f"the backup can't be written: {os.strerror(error.errno or 0)}"
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        message = f"the backup can't be written: {reason}"
         raise StoreError("backup.unwritable", message, where=str(file), hint="check the folder and the disk") from None
 
 
@@ -159,9 +165,16 @@ class Backup:
         """Whether the audit key is in it."""
         return AUDIT_KEY in self.manifest.members
 
-    def key_file(self) -> bytes:
-        """The content of the audit key's file."""
-        return self._small(AUDIT_KEY)
+    def audit_key(self) -> bytes:
+        """The audit key, if it is in it.
+
+        :return: 32 octets
+        :raises StoreError: ``backup.damaged``
+        """
+        try:
+            return parse_key(self._small(AUDIT_KEY))
+        except ValueError:
+            raise self._damaged(f"{AUDIT_KEY} is none") from None
 
     def check_mac(self, key: bytes) -> None:
         """See that it was made with this audit key, and is as it was made.
@@ -173,7 +186,7 @@ class Backup:
             raise StoreError("backup.foreign", message, where=str(self._file), hint="use the audit.key of the same PKI")
 
     def policy(self) -> str:
-        """The policy.
+        """The policy, once :meth:`check_mac` has vouched for the table of contents.
 
         :raises StoreError: ``backup.damaged``
         """
@@ -194,7 +207,7 @@ class Backup:
                 for line in member:
                     digest.update(line)
                     yield line
-        except (KeyError, BadZipFile, ZlibError, EOFError, OSError):
+        except _UNREADABLE:
             raise self._damaged(f"{name} is missing or not readable") from None
         if digest.hexdigest() != self.manifest.members.get(name):
             raise self._damaged(f"{name} was changed")
@@ -203,7 +216,7 @@ class Backup:
         try:
             with self._archive.open(name) as member:
                 return member.read(_SMALL)
-        except (KeyError, BadZipFile, ZlibError, EOFError, OSError, NotImplementedError):
+        except _UNREADABLE:
             raise self._damaged(f"{name} is missing or not readable") from None
 
     def _damaged(self, what: str) -> StoreError:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from smpki.ca import backup as backups
+from smpki.ca import backup_file
 from smpki.ca.backup import Place, back_up, check_backup, restore
 from smpki.ca.home import Home, Settings
 from smpki.ca.store import copies
@@ -319,6 +320,34 @@ def assert_nothing_is_there(home: Home) -> None:
         home.settings()
 
 
+def test_an_encrypted_member_and_a_key_that_is_none_are_damages(desk: Desk) -> None:
+    file, home = desk.back_up(with_key=True), desk.new_home(key=False)
+    whole = file.read_bytes()
+    place = whole.rindex(b"PK\1\2", 0, whole.rindex(b"manifest.json"))
+    file.write_bytes(whole[: place + 8] + b"\1" + whole[place + 9 :])  # general purpose bit 0: encrypted
+    with refused("backup.damaged"):
+        check_backup(file, home)
+    file.write_bytes(whole)
+    with ZipFile(file) as archive:
+        members = {one: archive.read(one) for one in archive.namelist()}
+    with ZipFile(file, "w") as archive:
+        for one, content in (members | {"audit.key": b"\xff no key"}).items():
+            archive.writestr(one, content)
+    with refused("backup.damaged"):
+        desk.restore(file, home)
+    assert_nothing_is_there(home)
+
+
+def test_two_that_back_up_to_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    file = tmp_path / "backup.zip"
+    with refused("backup.exists"), backup_file._new_file(file) as first:
+        first.write(b"first")
+        with backup_file._new_file(file) as second:
+            second.write(b"2")
+    assert file.read_bytes() == b"2"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_half_a_file(share: float, desk: Desk) -> None:
     file, home = desk.back_up(), desk.new_home()
@@ -340,6 +369,31 @@ def test_a_broken_chain_is_restored_only_on_demand(desk: Desk) -> None:
     assert_nothing_is_there(home)
     restored = desk.restore(file, home, accept=("findings",))
     assert [one.code for one in restored.findings] == ["audit.entry.changed"]
+
+
+def test_what_was_known_of_later_transactions_outlives_a_restoration_that_was_broken_off(
+    desk: Desk, packages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next one would take its own head for all that there was, and give CRL numbers again."""
+    file = desk.back_up()
+    desk.workshop.issue(packages.make("Andere.EMT"))
+    with desk.workshop.open() as pki:
+        pki.crls.issue()
+    lose_the_database(desk)
+    home: Home = desk.workshop.home
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(backups, "_write", lambda *_: os._exit(9))
+        desk.restore(file, home, accept=("older",))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    for end in home.folder.glob("smpki.db*"):
+        end.unlink()
+    with refused("backup.older"):
+        desk.restore(file, home)
+    assert desk.restore(file, home, accept=("older",)).lost == 4  # one triple, three CRLs
+    assert not list(home.folder.glob("audit.head.before"))
+    desk.workshop.assert_chain_holds()
 
 
 DEATHS = {

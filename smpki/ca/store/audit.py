@@ -32,7 +32,9 @@ __all__ = [
     "AuditTransaction",
     "create_key",
     "key_id",
+    "key_text",
     "lock_writers",
+    "parse_key",
     "read_key",
     "verify",
 ]
@@ -53,7 +55,7 @@ def create_key(path: Path, random: Callable[[int], bytes]) -> bytes:
     """
     key = random(_KEY_OCTETS)
     try:
-        write_secret(path, f"{key.hex()}\n".encode())
+        write_secret(path, key_text(key))
     except FileExistsError:
         hint = "keep it: without it the audit chain can no longer be verified"
         raise AuditError("audit.key.exists", "there is an audit key already", where=str(path), hint=hint) from None
@@ -80,12 +82,29 @@ def read_key(path: Path) -> bytes:
         message = f"the audit key has mode {mode:04o}, others than its owner can get at it"
         raise AuditError("audit.key.mode", message, where=str(path), hint=f"chmod 600 {path}")
     try:
+        return parse_key(content)
+    except ValueError:
+        message = f"the audit key is not {_KEY_OCTETS} octets in hex"
+        raise AuditError("audit.key.invalid", message, where=str(path), hint="restore the file") from None
+
+
+def key_text(key: bytes) -> bytes:
+    """What the file of an audit key holds."""
+    return f"{key.hex()}\n".encode()
+
+
+def parse_key(content: bytes) -> bytes:
+    """Read what :func:`key_text` wrote.
+
+    :returns: 32 octets
+    :raises ValueError: it is something else; without the content in its chain
+    """
+    try:
         key = bytes.fromhex(content.decode("ascii").strip())
     except ValueError:
         key = b""
     if len(key) != _KEY_OCTETS:
-        message = f"the audit key is not {_KEY_OCTETS} octets in hex"
-        raise AuditError("audit.key.invalid", message, where=str(path), hint="restore the file")
+        raise ValueError("no audit key")
     return key
 
 
@@ -180,15 +199,20 @@ class AuditChain:
             transaction = AuditTransaction(self, connection, is_compared=False)
             yield transaction
             if transaction.appended:
+                self._file.set_aside()
                 self._file.publish()
                 last()
+        self._file.forget_aside()
 
     def kept(self) -> Head | None:
-        """The head outside the database; None where there is none.
+        """The newest head that was kept outside the database, before a take-over that was broken off too; None where
+        there is none.
 
         :raises AuditError: ``audit.head_file.invalid``
         """
-        return self._file.read()
+        return max(
+            filter(None, (self._file.read(), self._file.read_aside())), key=lambda head: head.counter, default=None
+        )
 
     def _append(self, connection: Connection, entries: Sequence[AuditEntry], *, is_compared: bool) -> None:
         newest = Head(**connection.execute(_NEWEST).mappings().one())

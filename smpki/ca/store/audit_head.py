@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,14 +95,42 @@ class HeadFile:
         self.path = path
         self._key = key
         self._staged = path.with_name(f"{path.name}.new")
+        self._aside = path.with_name(f"{path.name}.before")
 
     def read(self) -> Head | None:
         """The head in the file; None without a file.
 
         :raises AuditError: ``audit.head_file.invalid``: unreadable, or not written with this key
         """
+        return self._read(self.path)
+
+    def read_aside(self) -> Head | None:
+        """The head that was set aside; None where there is none.
+
+        :raises AuditError: as :meth:`read`
+        """
+        return self._read(self._aside)
+
+    def set_aside(self) -> None:
+        """Keep the head that is in the file beside it, also when the file is replaced; one that is there stays, for it
+        is of before a take-over that was broken off.
+
+        :raises StoreError: the folder refuses
+        """
         try:
-            content = json.loads(self.path.read_bytes())
+            with suppress(FileNotFoundError, FileExistsError):
+                self._aside.hardlink_to(self.path)
+        except OSError as error:
+            raise _file_error(error, self.path) from None
+
+    def forget_aside(self) -> None:
+        """Have no head aside any more."""
+        with suppress(OSError):  # an old one does no harm
+            self._aside.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> Head | None:
+        try:
+            content = json.loads(path.read_bytes())
             at, signature = content["at"], content["signature"]
             head = Head(
                 counter=int(content["counter"]),
@@ -116,12 +144,12 @@ class HeadFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _file_error(error, self.path) from None
+            raise _file_error(error, path) from None
         except (ValueError, KeyError, TypeError, RecursionError):
             genuine = False
         if not genuine:
             message = "the audit head outside the database was not written by this PKI, or was changed"
-            raise AuditError("audit.head_file.invalid", message, where=str(self.path), hint=_HINT)
+            raise AuditError("audit.head_file.invalid", message, where=str(path), hint=_HINT)
         return head
 
     @contextmanager

@@ -7,12 +7,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from smpki.gateway.configuration import load_certificates
 from smpki.hsm.key import TokenKey
 from smpki.hsm.token import Token
 from smpki.participant.key_files import read_key
 from smpki.participant.key_places import KeySource, TokenSource
 from smpki.participant.password import Password
+from smpki.participant.signers import read_file_certificates
 from smpki.tls.identity import Identity, ProviderKey
 from smpki.tls.provider import key_uri
 
@@ -42,9 +42,11 @@ def read_identity(folder: Path, keys: KeySource) -> Identity:
     :raises SmpkiError: a certificate or key is missing, or can't be read
     """
     file, chain = folder / "tls.pem", folder / "chain.pem"
-    own = load_certificates(file)[0]
+    own = read_file_certificates(file)[0]
     # root first in the file (the order of TR-03129-4), issuer first on the wire, where nobody needs the root
-    above = [one for one in reversed(load_certificates(chain)) if one.subject != one.issuer] if chain.exists() else []
+    above = (
+        [one for one in reversed(read_file_certificates(chain)) if one.subject != one.issuer] if chain.exists() else []
+    )
     key = keys.key_of(own, file)
     if isinstance(key, TokenKey):
         return Identity((own, *above), ProviderKey(key_uri(key.owner.label, key.info.label)))

@@ -30,16 +30,17 @@ class Unit(dict[str, list[str]]):
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """What units and the Containerfile's head run."""
+    """What units, the Containerfile's head and the README run."""
     for name in SERVICES:
         (line,) = Unit(UNITS / name)["ExecStart"]
         words = shlex.split(line)
         words = shlex.split(words[2].removeprefix("exec ")) if words[:2] == ["/bin/sh", "-c"] else words
         assert words[0] == INSTALLED
         yield name, words[1:]
-    for line in (DEPLOY / "Containerfile").read_text().splitlines():
-        if found := re.match(r"#   podman run .* smpki ((?!-).*)", line):
-            yield "Containerfile", shlex.split(found[1])
+    for name in ("Containerfile", "README.md"):
+        for line in (DEPLOY / name).read_text().splitlines():
+            if found := re.match(r"(?:#   )?(?:podman run .*|runuser .*/)\bsmpki ((?!-).*)", line):
+                yield name, shlex.split(found[1])
 
 
 COMMANDS = list(commands())

@@ -1,5 +1,6 @@
 """Options of a server that people and their scripts use as well: REST, and the portal."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from smpki_cli.serving import shown
 
 if TYPE_CHECKING:
     from smpki.service.web.server import WebService
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""As browsers write it (RFC 6454 6.2), since forms are compared with it: in small letters, without a path."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,13 +71,17 @@ def with_people(function: F) -> F:
 def given_people(portal: str | None, tls: Path | None, url: str | None, tryout_ports: tuple[int, ...]) -> People | None:
     """What the options say; ``None``: people are not served.
 
-    :raises click.UsageError: options without ``--portal``
+    :raises click.UsageError: options without ``--portal``, or an address that browsers never say they come from
     """
     if portal is None:
         if tls or url:
             raise click.UsageError("--portal-tls and --portal-url need --portal")
         return None
-    return People(*host_and_port(portal, 8080, lowest=0), tls, url.rstrip("/") if url else None, tryout_ports)
+    if url is not None and not _ORIGIN.fullmatch(url := url.rstrip("/")):
+        raise click.UsageError(
+            "--portal-url is a scheme, a host, and a port if need be, such as https://portal.example"
+        )
+    return People(*host_and_port(portal, 8080, lowest=0), tls, url, tryout_ports)
 
 
 @asynccontextmanager

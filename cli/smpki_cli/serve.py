@@ -72,6 +72,7 @@ def serve_command(
     from smpki.ca.opening import open_pki
     from smpki.participant.key_places import FileSource
     from smpki.service.own_triple import read_identity
+    from smpki.service.people import Address, tls_of
     from smpki.service.web.operations import Patience
     from smpki.service.web.server import Settings, prepare
 
@@ -85,6 +86,8 @@ def serve_command(
         service = prepare(pki, settings, identity)
         if check:
             service.check()
+            if people is not None:
+                tls_of(Address(people.host, people.port, people.tls))
             output.show({"ca": service.authority, "listen": listen}, f"{service.authority} could serve at {listen}")
             return
         is_over = asyncio.run(_serve(output, service, people, metrics, seconds))

@@ -15,6 +15,8 @@ from smpki.errors import SmpkiError, TokenError
 from smpki.events import LogEvent
 
 LOOK_SECONDS = 5.0
+TRIAL_SECONDS = 60.0
+"""How long a new process may take to say that it could serve."""
 
 log = logging.getLogger("smpki.service")
 
@@ -49,16 +51,18 @@ async def _fails(check: Callable[[], object]) -> bool:
 
 
 async def _new_process_could() -> bool:
-    """Whether the command with ``--check`` succeeds; nobody is asked for a PIN."""
+    """Whether the command with ``--check`` succeeds in time; nobody is asked for a PIN."""
     nowhere = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *_command(), "--check", stdin=nowhere, stdout=nowhere, stderr=nowhere
     )
     try:
-        return await process.wait() == 0
-    except asyncio.CancelledError:
-        process.kill()
-        raise
+        return await asyncio.wait_for(process.wait(), TRIAL_SECONDS) == 0
+    except TimeoutError:  # its token hangs
+        return False
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 def _command() -> list[str]:

@@ -44,7 +44,7 @@ async def people_server(desk: Desk, address: Address, pages: Application | None 
     :raises SmpkiError: ``http.listen``
     """
     application = beside(rest_by_token(desk), pages)
-    async with http_server(application, address.host, address.port, tls=_context(address)) as port:
+    async with http_server(application, address.host, address.port, tls=tls_of(address)) as port:
         yield port
 
 
@@ -59,17 +59,24 @@ def rest_by_certificate(desk: Desk) -> Application:
 
 
 def beside(rest: Application, other: Application | None) -> Application:
-    """REST below its prefix, another application everywhere else."""
+    """REST below its prefix, another application everywhere else; without one REST answers to everything."""
+
+    if other is None:
+        return rest
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
-        is_rest = other is None or path == PREFIX or path.startswith(f"{PREFIX}/")
-        await (rest if is_rest or other is None else other)(scope, receive, send)
+        is_rest = path == PREFIX or path.startswith(f"{PREFIX}/")
+        await (rest if is_rest else other)(scope, receive, send)
 
     return answer
 
 
-def _context(address: Address) -> ssl.SSLContext | None:
+def tls_of(address: Address) -> ssl.SSLContext | None:
+    """What people are served with; ``None``: plain.
+
+    :raises TlsError: ``tls.people.*``
+    """
     if address.tls is None:
         if not _is_loopback(address.host):
             raise TlsError(

@@ -48,6 +48,8 @@ def test_whether_it_could_serve_is_told_without_serving(home: Path, config: Path
     assert expired["error"]["code"] == "issuing.issuer.expired"
     unknown = smpki(home, *check, code=1, SMPKI_SERVE_CA="Andere.CA")
     assert unknown["error"]["code"] == "issuing.issuer.unknown"
+    portal = {"SMPKI_SERVE_PORTAL": "127.0.0.1:0", "SMPKI_SERVE_PORTAL_TLS": str(home)}
+    assert smpki(home, *check, code=1, **portal)["error"]["code"] == "tls.people.certificate"
     assert smpki(home, "publish", "serve", "--check")["listen"] == "127.0.0.1:8080"
 
 

@@ -10,8 +10,8 @@ from functools import cached_property
 from pwdlib import PasswordHash
 
 from smpki.ca.pki import Pki
-from smpki.errors import ServiceError
-from smpki.policy.names import DistinguishedName
+from smpki.errors import PolicyError, ServiceError
+from smpki.policy.names import CommonName, DistinguishedName
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.accounts.secret import Random, digest_of, new_secret
 from smpki.service.accounts.store.accounts import Account, AccountStore, NewAccount
@@ -19,6 +19,7 @@ from smpki.service.accounts.store.credentials import Invitations, SessionStore, 
 from smpki.service.accounts.strangers import Strangers
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+_PARTICIPANTS = ("EMT", "GWA", "GWH")
 _PASSWORD = (12, 128)
 _AT_ONCE = 4
 """So many passwords are looked at side by side: argon2 takes 64 MiB for each."""
@@ -87,6 +88,8 @@ class Accounts:
         if (role is Role.PARTICIPANT) != (common_name is not None):
             message, hint = "an account of a participant, and no other, names that participant", "give its CN"
             raise ServiceError("service.account.participant", message, where="participant", hint=hint)
+        if common_name is not None:
+            _check_participant(common_name)
         key = self.subject_key(common_name) if common_name else None
         account = self._store.find(name)
         if account is None:
@@ -230,6 +233,19 @@ def throttled(seconds: float) -> ServiceError:
     """Too many were wrong."""
     message = f"too many tries failed: wait {max(1, round(seconds))} seconds"
     return ServiceError("service.account.throttled", message, hint="then try again")
+
+
+def _check_participant(common_name: str) -> None:
+    try:
+        scheme = CommonName.parse(common_name).scheme
+    except PolicyError:
+        scheme = ""
+    if scheme not in _PARTICIPANTS:
+        message, hint = (
+            "this is no participant's CN",
+            f"ORGANISATION.{' or .'.join(_PARTICIPANTS)}, as it is registered",
+        )
+        raise ServiceError("service.account.participant", message, where="participant", hint=hint)
 
 
 def _octets(password: str) -> bytes:

@@ -130,6 +130,10 @@ def test_who_may_be_invited(accounts: Accounts) -> None:
     assert refused(accounts.invite, "o", Role.AUDITOR, by="the test", common_name="X.EMT") == (
         "service.account.participant"
     )
+    for common_name in ("Firma", "Firma.CA", "EABC0012345678.SMGW", ".EMT", ""):
+        assert refused(accounts.invite, "p", Role.PARTICIPANT, by="the test", common_name=common_name) == (
+            "service.account.participant"
+        )
     assert refused(accounts.invite, "chef", Role.AUDITOR, by="the test") == "service.account.role"
     account = accounts.join(accounts.invite("p", Role.PARTICIPANT, by="the test", common_name="Firma.EMT"))
     assert account.actor.subject_key == accounts.subject_key("FIRMA.emt")

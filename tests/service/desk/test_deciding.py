@@ -80,6 +80,15 @@ def test_the_second_word_is_said_to_one_of_three(either_office: Any) -> None:
     assert sorted(found) == [False, False, True]  # the third one begins anew
 
 
+def test_the_word_of_who_was_blocked_since_does_not_count(office: Any) -> None:
+    decisions = office.pki.store.beside(Decisions)
+    operators = [office.staff(name=f"operator-{n}") for n in range(3)]
+    assert not decisions.agree("revoke", "00ff superseded", operators[0])
+    office.desk.accounts.store.block(operators[0].account, True)
+    assert not decisions.agree("revoke", "00ff superseded", operators[1])
+    assert decisions.agree("revoke", "00ff superseded", operators[2])
+
+
 def test_a_package_is_issued_once_however_often_it_comes(either_office: Any) -> None:
     office = either_office
     actor, package = office.participant(), office.packages.make()

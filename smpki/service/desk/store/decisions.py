@@ -8,6 +8,7 @@ from smpki.ca.store.audit import AuditChain
 from smpki.ca.store.records import AuditEntry
 from smpki.errors import ServiceError
 from smpki.service.accounts.actor import Actor
+from smpki.service.accounts.store.tables import account
 from smpki.service.desk.store.tables import decision
 
 _D = decision.c
@@ -37,7 +38,10 @@ class Decisions:
 
 
 def agree(connection: Connection, act: str, subject: str, actor: Actor, now: datetime) -> bool:
-    """As :meth:`Decisions.agree`, inside a transaction of the audit chain, which lets one writer at a time through."""
+    """As :meth:`Decisions.agree`, inside a transaction of the audit chain, which lets one writer at a time through.
+
+    The word of who was blocked since does not count.
+    """
     this = (_D.act == act, _D.subject == subject, _D.settled_at.is_(None))
     connection.execute(delete(decision).where(*this, _D.at < now - HOLDS))
     if connection.execute(select(_D.id).where(*this, _D.account == actor.account)).first() is not None:
@@ -45,7 +49,8 @@ def agree(connection: Connection, act: str, subject: str, actor: Actor, now: dat
         hint = f"another operator has to do the same within {HOLDS.days} days"
         raise ServiceError("service.desk.second_operator", message, where=subject, hint=hint)
     connection.execute(insert(decision).values(act=act, subject=subject, account=actor.account, at=now))
-    if connection.execute(select(func.count()).select_from(decision).where(*this)).scalar_one() < _NEEDED:
+    counted = select(func.count()).select_from(decision).join(account, _D.account == account.c.id)
+    if connection.execute(counted.where(*this, ~account.c.blocked)).scalar_one() < _NEEDED:
         return False
     connection.execute(update(decision).where(*this).values(settled_at=now))
     return True

@@ -131,7 +131,9 @@ class Certificates:
         """Certificates that are valid now and end before a moment, the first one to end first.
 
         :param after: serial number of the last one of the page before
+        :raises ServiceError: ``service.desk.unknown``: there is no certificate of this serial number for ``after``
         """
+        last = self.get(actor, after) if after is not None else None
         now = self._pki.clock()
         if actor.role is not Role.PARTICIPANT:
             return self._reading.ending(now, until, after, limit)
@@ -139,10 +141,9 @@ class Certificates:
             return ()
         kind = CommonName.parse(actor.common_name).scheme.lower()
         held = [one for one in self._pki.store.held(kind, actor.subject_key, now) if one.not_after < until]
-        held.sort(key=lambda one: (one.not_after, one.serial))
-        places = [one.serial for one in held]
-        start = places.index(after) + 1 if after in places else 0
-        return held[start : start + limit]
+        held.sort(key=_end)
+        # by key, since the last one may have been taken back in between
+        return [one for one in held if last is None or _end(one) > _end(last)][:limit]
 
     def revoke(self, actor: Actor, serial: str, reason: str) -> RevocationResult:
         """Revoke, suspend (``certificate_hold``) or resume (``remove_from_crl``) a certificate, and its triple.
@@ -211,6 +212,10 @@ class Certificates:
             "gwh": bool(made) and CommonName.parse(actor.common_name).scheme == "GWH",
         }
         return any(tests[who] for who in rule.value)
+
+
+def _end(one: ListedCertificate) -> tuple[datetime, str]:
+    return one.not_after, one.serial
 
 
 def _may_list(actor: Actor, one: ListedCertificate) -> bool:

@@ -84,8 +84,6 @@ def add_to(app: FastAPI, desk: Desk) -> None:
     def list_ending(actor: WhoAsks, wanted: Annotated[_Ending, Query()]) -> Page[CertificateModel]:
         """Certificates that are valid and end soon, the first one to end first."""
         until = wanted.until or desk.pki.clock() + _SOON
-        if wanted.after is not None:
-            desk.certificates.get(actor, wanted.after)
         found = desk.certificates.ending(actor, until, after=wanted.after, limit=wanted.limit + 1)
         page = page_of(found, wanted.limit, CertificateModel.of, lambda one: one.serial)
         return Page[CertificateModel].model_validate(page)

@@ -13,7 +13,7 @@ from smpki.policy.model import CertificateType
 from smpki.policy.names import CommonName, DistinguishedName
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.accounts.secret import Random, digest_of, new_secret
-from smpki.service.desk.access import require, sees, unknown
+from smpki.service.desk.access import require, unknown
 from smpki.service.desk.store.applications import Application, Applications, ApplicationState, NewApplication
 
 ROLES = (CertificateType.EMT, CertificateType.GWA, CertificateType.GWH)
@@ -107,16 +107,20 @@ class Registrations:
         :raises ServiceError: ``service.desk.unknown``
         """
         found = self._store.get(number)
-        if not sees(actor, found.subject_key):
+        if actor.role is Role.PARTICIPANT and not _is_own(actor, found):
             raise unknown(number)
         return found
 
     def page(
         self, actor: Actor, *, state: ApplicationState | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[Application]:
-        """The applications that somebody may see, in the order in which they came."""
-        mine = actor.subject_key if actor.role is Role.PARTICIPANT else None
-        return self._store.page(subject_key=mine, state=state, after=after, limit=limit)
+        """The applications that somebody may see, in the order in which they came; see :meth:`get`."""
+        if actor.role is not Role.PARTICIPANT:
+            return self._store.page(state=state, after=after, limit=limit)
+        own = ApplicationState.APPROVED
+        if state not in (None, own):
+            return ()
+        return self._store.page(subject_key=actor.subject_key, state=own, after=after, limit=limit)
 
     def approve(self, actor: Actor, number: int) -> Application:
         """An operator approves; nothing is issued by that. Where the policy wants two, it stays applied at first.
@@ -159,6 +163,11 @@ class Registrations:
         name = DistinguishedName.of(CN=common_name, O=organization)
         name.to_x509()  # what X.520 forbids is said now
         return name
+
+
+def _is_own(actor: Actor, one: Application) -> bool:
+    """Anybody may apply under a participant's name: its own application is the one that was approved."""
+    return one.subject_key == actor.subject_key and one.state is ApplicationState.APPROVED
 
 
 def _wrong(field: str, message: str, hint: str) -> ServiceError:

@@ -61,6 +61,28 @@ def test_what_is_not_theirs_is_answered_like_what_is_not_there(pair: Any) -> Non
     assert len(first.get("/certificates", params=named).json()["items"]) == 3
 
 
+def test_who_applies_under_a_participants_name_is_not_shown_to_it(service: Any) -> None:
+    me = service.participant("Andere", CertificateType.EMT, None)
+    other = service.nobody.post("/registrations", FORM).json()
+    assert other["common_name"] == me.get("/me").json()["common_name"]
+    assert [one["id"] for one in me.get("/registrations").json()["items"]] == [1]
+    assert me.get("/registrations", params={"state": "applied"}).json()["items"] == []
+    assert me.get(f"/registrations/{other['id']}").status_code == 404
+
+
+def test_a_list_goes_on_behind_what_was_revoked_in_between(service: Any) -> None:
+    me = service.participant()
+    me.post("/packages", service.office.packages.make())
+    me.post("/packages", service.office.packages.make())
+    wanted = {"until": "2030-01-01T00:00:00Z", "limit": "1"}
+    page = me.get("/expiry", params=wanted).json()
+    first, behind = page["items"][0]["serial"], page["next"]
+    service.office.pki.revocations.change([first], "superseded", triple=False)
+    following = me.get("/expiry", params=wanted | {"after": behind}).json()["items"][0]
+    assert following["serial"] != first
+    assert following["serial"] == me.get("/expiry", params=wanted).json()["items"][0]["serial"]
+
+
 def test_a_package_of_somebody_else_is_refused(service: Any, pair: Any) -> None:
     _, second, _ = pair
     answer = second.post("/packages", service.office.packages.make())

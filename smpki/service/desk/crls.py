@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from smpki.ca.crl import CrlOutcome
 from smpki.ca.crl_series import CrlSeries, crl_series
 from smpki.ca.pki import Pki
+from smpki.ca.store.records import AuditEntry
 from smpki.service.accounts.actor import Actor, Role
 from smpki.service.desk.access import require, unknown
 
@@ -47,5 +48,9 @@ class CrlShelf:
         :raises ServiceError: ``service.desk.forbidden``
         """
         require(actor, Role.OPERATOR)
-        open_names = {one.authority.subject_cn for one in self.series() if one.is_open(self._pki.clock())}
-        return self._pki.crls.issue(names=sorted(open_names)) if open_names else ()
+        names = sorted({one.authority.subject_cn for one in self.series() if one.is_open(self._pki.clock())})
+        if not names:
+            return ()
+        detail = {"by": actor.who}
+        self._pki.store.record(AuditEntry(action="order-crl", outcome="done", subject=", ".join(names), detail=detail))
+        return self._pki.crls.issue(names=names)

@@ -172,13 +172,22 @@ def test_an_administrator_gets_and_revokes_its_gateways_certificates(service: An
 def test_the_audit_says_who_did_it_and_names_nobody(service: Any) -> None:
     me, auditor = service.participant(), service.staff(Role.AUDITOR, "erika.mustermann")
     me.post("/packages", service.office.packages.make())
+    form = FORM | {"organisation": "Max Mustermann", "contact": "max@mustermann.example"}
+    number = service.nobody.post("/registrations", form).json()["id"]
+    operator = service.staff(name="otto.mustermann")
+    assert operator.post(f"/registrations/{number}/refusal", {"remark": "Herr Mustermann"}).status_code == 200
+    assert operator.post("/crls").status_code == 200
     assert me.get("/audit").status_code == 403
     entries = auditor.get("/audit", params={"limit": 200}).json()["items"]
     assert [one["seq"] for one in entries] == sorted((one["seq"] for one in entries), reverse=True)
     (register,) = (one for one in entries if one["action"] == "register")
     assert register["detail"]["by"] == "account 1 (operator)"
+    made = [one["subject"] for one in entries if one["action"] == "account-new" and one["outcome"] == "done"]
+    assert len(made) == len(service.office.workshop.tables()["account"])
+    (order,) = (one for one in entries if one["action"] == "order-crl")
+    assert order["detail"]["by"].endswith("(operator)")
     told = auditor.get("/audit", params={"limit": 200}).text
-    assert "mustermann" not in told
+    assert "mustermann" not in told.lower()
     assert "post@firma.example" not in told
     assert auditor.get("/audit/verification").json()["holds"]
     pages, before = [], None

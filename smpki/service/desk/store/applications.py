@@ -12,7 +12,7 @@ from smpki.ca.store.records import AuditEntry
 from smpki.db.engine import reading
 from smpki.errors import ServiceError, StoreError
 from smpki.service.accounts.actor import Actor, Role
-from smpki.service.accounts.store.accounts import NewAccount, add_account
+from smpki.service.accounts.store.accounts import NewAccount, add_account, made
 from smpki.service.accounts.store.credentials import add_invitation
 from smpki.service.desk.access import decided, unknown
 from smpki.service.desk.store.decisions import agree, agreed
@@ -91,15 +91,17 @@ class Applications:
         """
         row = asdict(one) | {"state": ApplicationState.APPLIED, "claim": claim, "remark": ""}
         open_ones = select(_A.id).where(_A.state == ApplicationState.APPLIED).order_by(_A.id)
-        entry = AuditEntry(action="apply", outcome="done", subject=one.common_name, detail={"role": one.role})
         with self._chain.transaction(self._engine) as transaction:
             if transaction.connection.execute(open_ones.offset(_MOST_OPEN - 1).limit(1)).first() is not None:
                 message, hint = "too many applications wait for an operator", "try again in some days"
                 raise ServiceError("service.desk.application.many", message, hint=hint)
             row["applied_at"] = self._chain.now()
             key = transaction.connection.execute(insert(application).values(row)).inserted_primary_key
-            transaction.append([entry])
-        return self.get(int(key[0]) if key else 0)
+            number = int(key[0]) if key else 0
+            # no name: it may be anybody's, and nobody has looked at it
+            about = f"application {number}"
+            transaction.append([AuditEntry(action="apply", outcome="done", subject=about, detail={"role": one.role})])
+        return self.get(number)
 
     def get(self, number: int) -> Application:
         """An application by its number.
@@ -159,11 +161,12 @@ class Applications:
                     subject_key=one.subject_key,
                     common_name=one.common_name,
                 )
-                add_invitation(connection, claim, add_account(connection, account, now), now + invitation)
+                account_number = add_account(connection, account, now)
+                add_invitation(connection, claim, account_number, now + invitation)
                 values = {name: getattr(one, name) for name in _REGISTERED}
                 more = {"subject_cn": one.common_name, "blocked": False, "registered_at": now}
                 connection.execute(insert(registration).values(values | more))
-                transaction.append([entry])
+                transaction.append([entry, made(account_number, account.role)])
         except StoreError as error:
             if error.code != "store.conflict":
                 raise
@@ -178,14 +181,18 @@ class Applications:
         :param remark: what the applicant is told
         :raises ServiceError: ``service.desk.unknown``, ``.decided``
         """
-        one, now = self.get(number), self._chain.now()
+        self.get(number)
         is_open = (_A.id == number, _A.state == ApplicationState.APPLIED)
-        values = {"state": ApplicationState.REFUSED, "decided_at": now, "remark": remark}
-        detail = {"application": number, "by": actor.who}
+        values = {"state": ApplicationState.REFUSED, "decided_at": self._chain.now(), "remark": remark}
+        entry = AuditEntry(
+            action="refuse-registration",
+            outcome="done",
+            subject=f"application {number}",
+            detail={"by": actor.who},
+        )
         with self._chain.transaction(self._engine) as transaction:
             if not transaction.connection.execute(update(application).where(*is_open).values(values)).rowcount:
                 raise decided(number, self.get(number).state)
-            entry = AuditEntry(action="refuse-registration", outcome="done", subject=one.common_name, detail=detail)
             transaction.append([entry])
         return self.get(number)
 

@@ -51,5 +51,9 @@ async def send_renewals(
                 sent = await send_package(service, one.package.read_bytes(), folder, to.ca, pending)
         except SmpkiError as error:
             yield Renewed(one.subject, folder, error=error)
+        except OSError as error:
+            message, hint = f"can't be read: {error.strerror}", "see to the files of this renewal"
+            where = str(error.filename or folder)
+            yield Renewed(one.subject, folder, error=SmpkiError("file.unreadable", message, where=where, hint=hint))
         else:
             yield Renewed(one.subject, folder, sent)

@@ -174,6 +174,20 @@ def test_what_fails_is_told_and_done_the_next_time(tmp_path: Path, counter: Any,
     watcher.assert_renewed()
 
 
+def test_a_renewal_that_can_not_be_read_is_told_as_any_other_failure(
+    tmp_path: Path, counter: Any, policy: Policy
+) -> None:
+    watcher = Watcher(tmp_path, counter, policy)
+    watcher.look()
+    (folder,) = watcher.out.iterdir()
+    (folder / "sig.pem").unlink()
+    (folder / "request.der").unlink()
+    (folder / "request.der").mkdir()
+    (failed,) = watcher.look()
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.where) == ("file.unreadable", str(folder / "request.der"))
+
+
 def test_what_is_answered_later_is_sent_again_until_it_is(tmp_path: Path, counter: Any, policy: Policy) -> None:
     watcher = Watcher(tmp_path, counter, policy)
     watcher.pending, watcher.ca.later = PendingFolder(tmp_path / "pending"), True

@@ -213,6 +213,8 @@ async def _refresh(peers: Peers, seconds: float) -> None:
             await asyncio.to_thread(peers.refresh)
         except SmpkiError as error:
             log.error(LogEvent("peers.old", "web service: what was known of peers goes on to count", **why(error)))
+        except Exception:  # whatever it is, the next look is taken
+            log.exception(LogEvent("peers.old", "web service: what was known of peers goes on to count"))
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -22,13 +22,14 @@ from sqlalchemy import event
 from smpki.ca.home import Home
 from smpki.ca.store.records import serial_text
 from smpki.db.engine import reading
+from smpki.errors import StoreError
 from smpki.hsm.key import KeyUse
 from smpki.hsm.keystore import SoftwareKeys
 from smpki.hsm.timed import TimedKeys
 from smpki.service.operation.log import JsonLines
 from smpki.service.operation.metrics import LookedUp
 from smpki.service.web.metrics import WebMetrics
-from smpki.service.web.server import prepare
+from smpki.service.web.server import _refresh, prepare
 from smpki.service.web.store.queue import RequestQueue
 from smpki.soap.messages import GetServiceStatus, RequestCertificate, ReturnCode
 from smpki.soap.read import read_answer
@@ -141,6 +142,26 @@ def test_the_log_says_which_rule_and_which_certificate_but_not_who(
     assert (answered["event"], answered["code"]) == ("web.answered", "ok_received_correctly")
     assert not [line for line in lines if "Firma" in line or "Andere" in line]
     assert any("Firma" in JsonLines(personal=True).format(record) for record in records)
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_looks_for_revocations() -> None:
+    class Peers:
+        looks = 0
+
+        def refresh(self) -> None:
+            self.looks += 1
+            raise ValueError if self.looks % 2 else StoreError("store.io", "away")
+
+    async def look(peers: Any) -> None:
+        async with asyncio.timeout(30):
+            looking = asyncio.create_task(_refresh(peers, 0.0))
+            while peers.looks < 3 and not looking.done():
+                await asyncio.sleep(0.001)
+            looking.cancel()
+
+    peers = Peers()
+    asyncio.run(look(peers))
+    assert peers.looks >= 3
 
 
 def test_keys_that_are_timed_are_the_same_keys() -> None:

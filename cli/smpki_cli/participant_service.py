@@ -8,7 +8,7 @@ import click
 
 from smpki_cli.common import Output, command, host_and_port
 from smpki_cli.keys import Keys, with_keys
-from smpki_cli.serving import log_to_stderr, say_ready, until_told
+from smpki_cli.serving import log_to_stderr, say_ready, shown, until_told
 from smpki_cli.web_service import Caller, start_provider, with_web_service
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def receive_command(
 
     async def serve() -> None:
         async with receiving(receiver, ca, caller.identity(own), ReceiverSettings(host, port)) as server:
-            say_ready(output, {"address": f"{f'[{host}]' if ':' in host else host}:{server.port}"})
+            say_ready(output, {"address": shown(host, server.port)})
             await until_told(seconds)
 
     asyncio.run(serve())

@@ -80,7 +80,7 @@ def _join(visit: Visit) -> Response:
         if password != visit.form.get("again", ""):
             message, hint = "the two passwords differ", "type the same one twice"
             raise ServiceError("service.portal.password", message, hint=hint)
-        account = visit.site.desk.accounts.join(invitation.strip(), password)
+        account = visit.site.desk.join(invitation.strip(), password)
     except ServiceError as error:
         return page(visit, "join.html", status_of(error), invitation=invitation, error=error)
     return let_in(visit, account, "/home")

@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 from smpki.errors import SmpkiError, StoreError, TokenError
 from smpki.service.accounts.actor import Role
+from smpki.service.desk.registrations import Form
 from smpki.service.accounts.store.credentials import SessionStore
 from smpki.service.desk.packages import Packages
 from smpki.service.portal.certificates import AT_ONCE
@@ -244,6 +245,9 @@ def test_invitations_hold_once(town: Any) -> None:
     town.world.workshop.now += timedelta(days=15)
     again.send("/join", invitation=late, password="a sentence to log in", again="a sentence to log in")
     assert "this invitation does not hold" in again.text
+    _, claim = town.desk.registrations.apply(Form("Neue", CertificateType.EMT, "post@neue.example"))
+    again.send("/join", invitation=claim, password="a sentence to log in", again="a sentence to log in")
+    assert again.status == 409 and "an operator has to approve" in again.text
 
 
 def test_tokens_are_shown_once_and_ended(town: Any) -> None:

@@ -241,10 +241,7 @@ def _check_participant(common_name: str) -> None:
     except PolicyError:
         scheme = ""
     if scheme not in _PARTICIPANTS:
-        message, hint = (
-            "this is no participant's CN",
-            f"ORGANISATION.{' or .'.join(_PARTICIPANTS)}, as it is registered",
-        )
+        message, hint = "this is no participant's CN", "such as ORGANISATION.EMT, as it is registered"
         raise ServiceError("service.account.participant", message, where="participant", hint=hint)
 
 

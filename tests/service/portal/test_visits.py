@@ -11,10 +11,11 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from smpki.errors import SmpkiError, StoreError, TokenError
+from smpki.policy.model import CertificateType
 from smpki.service.accounts.actor import Role
-from smpki.service.desk.registrations import Form
 from smpki.service.accounts.store.credentials import SessionStore
 from smpki.service.desk.packages import Packages
+from smpki.service.desk.registrations import Form
 from smpki.service.portal.certificates import AT_ONCE
 from smpki.service.portal.csrf import form_token, is_ours
 from smpki.service.portal.entry import own_path

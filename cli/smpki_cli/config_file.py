@@ -34,6 +34,7 @@ def with_config(prefix: str) -> Callable[[F], F]:
         options: list[click.Option] = function.__click_params__  # type: ignore[attr-defined]
         for option in options:
             option.envvar = option.envvar or f"{prefix}_{_key(option).upper()}"
+            option.show_envvar = True  # in --help, and where a value is refused: it may stand there
         return click.option(
             "--config",
             type=_FILE,

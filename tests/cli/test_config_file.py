@@ -87,6 +87,12 @@ def test_what_is_wrong_is_told_with_its_line(name: str, tmp_path: Path) -> None:
     assert "[configuration." in result.output
 
 
+def test_what_is_wrong_in_the_environment_is_told_with_its_variable(tmp_path: Path) -> None:
+    result = call(tmp_path, "ca: X", SMPKI_TRY_QUEUE_AT="many")
+    assert result.exit_code == 2
+    assert "SMPKI_TRY_QUEUE_AT" in result.output
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["--config", str(tmp_path / "nothing.yaml")])
     assert (result.exit_code, "can't be read: No such file or directory [file.unreadable]" in result.output) == (

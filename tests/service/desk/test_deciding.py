@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from smpki.ca.pki import Pki
 from smpki.errors import ServiceError, SmpkiError
 from smpki.policy.model import CertificateType
 from smpki.service.accounts.actor import Role
+from smpki.service.accounts.store.passkeys import PasskeyStore
 from smpki.service.desk.registrations import Form
 from smpki.service.desk.store.decisions import Decisions
+from smpki.service.desk.store.idempotency import Idempotency
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -87,6 +90,20 @@ def test_the_word_of_who_was_blocked_since_does_not_count(office: Any) -> None:
     office.desk.accounts.store.block(operators[0].account, True)
     assert not decisions.agree("revoke", "00ff superseded", operators[1])
     assert decisions.agree("revoke", "00ff superseded", operators[2])
+
+
+def test_what_holds_once_is_taken_by_one(either_office: Any) -> None:
+    office = either_office
+    accounts, challenges = office.desk.accounts, office.pki.store.beside(PasskeyStore)
+    invitation = accounts.invite("chef", Role.OPERATOR, by="the test")
+    found = at_once(*[lambda: office.desk.join(invitation).name] * 3)
+    assert sorted(found) == ["chef", *["service.account.invitation"] * 2]
+    challenges.put_challenge("00ff", b"challenge", office.pki.clock() + timedelta(minutes=5), None)
+    found = at_once(*[lambda: challenges.take_challenge("00ff", None)] * 3)
+    assert sorted(found, key=str) == [None, None, b"challenge"]
+    keys = office.pki.store.beside(Idempotency)
+    found = at_once(*[lambda: keys.begin("somebody", "key", "the same")] * 3)
+    assert sorted(found, key=str) == [None, *["service.rest.idempotency.in_progress"] * 2]
 
 
 def test_a_package_is_issued_once_however_often_it_comes(either_office: Any) -> None:

@@ -1,7 +1,7 @@
 """The portal as an ASGI application: its routes, and what becomes of each request."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -42,7 +42,10 @@ class Page:
 
 def portal(site: Site, pages: Sequence[Page]) -> Starlette:
     """Put the portal together."""
-    routes: list[Route | Mount] = [Route(one.path, _endpoint(site, one), methods=_methods(one)) for one in pages]
+    routes: list[Route | Mount] = []
+    for one in pages:
+        handlers = _handlers(one)
+        routes.append(Route(one.path, _endpoint(site, handlers), methods=list(handlers)))
     static = StaticFiles(packages=[("smpki.service.portal", "static")])
     routes.append(Mount("/static", static))
 
@@ -59,7 +62,7 @@ def portal(site: Site, pages: Sequence[Page]) -> Starlette:
     return Starlette(routes=routes, exception_handlers={HTTPException: http_error, Exception: mistake})
 
 
-def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
+def _endpoint(site: Site, handlers: Mapping[str, Handler]) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         request = Request(request.scope, _limited(request.receive))
         fields: dict[str, str] = {}
@@ -70,7 +73,7 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], object]:
                 fields, files = await read_form(request)
             except ServiceError as refusal:
                 error = refusal
-        return await run_in_threadpool(_answer, site, page, request, fields, files, error)
+        return await run_in_threadpool(_answer, site, handlers, request, fields, files, error)
 
     return answer
 
@@ -92,7 +95,7 @@ def _limited(receive: Receive) -> Receive:
 
 def _answer(
     site: Site,
-    page: Page,
+    handlers: Mapping[str, Handler],
     request: Request,
     fields: dict[str, str],
     files: dict[str, bytes],
@@ -104,13 +107,10 @@ def _answer(
         if error is not None:
             raise error
         if any("\0" in text for text in (*visit.form.values(), *visit.query.values(), *visit.path.values())):
-            raise _HTTP_ERRORS[400]  # no text has this, and PostgreSQL takes none that has it
+            raise _unreadable()  # no text has this, and PostgreSQL takes none that has it
         if request.method == "POST":
             visit.check_form()
-        handler = page.act if request.method == "POST" else page.show
-        if handler is None:
-            raise ServiceError("service.portal.unknown", "there is nothing here", hint="see the menu")
-        response = handler(visit)
+        response = handlers["POST" if request.method == "POST" else "GET"](visit)
     except SmpkiError as refusal:
         status = status_of(refusal)
         if refusal.code == "service.portal.login" and request.method != "POST":
@@ -124,8 +124,8 @@ def _actor(site: Site, request: Request) -> Actor | None:
     return site.desk.accounts.session(secret) if secret else None
 
 
-def _methods(page: Page) -> list[str]:
-    return [method for method, handler in (("GET", page.show), ("POST", page.act)) if handler]
+def _handlers(page: Page) -> Mapping[str, Handler]:
+    return {method: handler for method, handler in (("GET", page.show), ("POST", page.act)) if handler}
 
 
 def _failed(site: Site, request: Request, error: ServiceError, status: int) -> Response:
@@ -135,8 +135,12 @@ def _failed(site: Site, request: Request, error: ServiceError, status: int) -> R
     return visit.finish(refused(visit, error, status))
 
 
+def _unreadable() -> ServiceError:
+    return ServiceError("service.portal.request", "the request could not be read", hint="open the page again")
+
+
 _HTTP_ERRORS = {
-    400: ServiceError("service.portal.request", "the request could not be read", hint="open the page again"),
+    400: _unreadable(),
     404: ServiceError("service.portal.unknown", "there is nothing here", hint="see the menu"),
     405: ServiceError("service.portal.method", "this can't be done here", hint="see the menu"),
     413: ServiceError("service.portal.file", "this is too large", hint="choose a smaller file"),

@@ -19,7 +19,7 @@ class ExposedError(Exception):
 
 
 def read_secret(file: Path, *, exposed: Callable[[int], None] | None = None) -> bytes:
-    """Read a file that only its owner can use.
+    """Read a file that only its owner can use, or a credential that systemd hands over (``LoadCredential=``).
 
     :param exposed: told the mode where others can; they are refused otherwise
     :raises ExposedError: others can
@@ -27,12 +27,19 @@ def read_secret(file: Path, *, exposed: Callable[[int], None] | None = None) -> 
     """
     with file.open("rb") as stream:
         # the mode of what was opened, so that no other file can take its place in between
-        mode = os.fstat(stream.fileno()).st_mode & 0o777
-        if mode & 0o077:
+        status = os.fstat(stream.fileno())
+        mode = status.st_mode & 0o777
+        if mode & 0o077 and not _is_credential(status):
             if exposed is None:
                 raise ExposedError(mode)
             exposed(mode)
         return stream.read()
+
+
+def _is_credential(status: os.stat_result) -> bool:
+    """Whether a file looks as systemd's credentials do since version 254: root's, mode 0440, where the bit of the group
+    stands for the access list that lets the service's user in (acl(5)); group root itself is no news to root."""
+    return (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 0, 0o440)
 
 
 def write_secret(file: Path, content: bytes) -> None:

@@ -1,8 +1,11 @@
 import copy
+import os
 import pickle
+import stat
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +66,24 @@ def test_a_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> Non
         read_pin(file=pin_file(tmp_path, SECRET.encode(), mode), value="given", prompt=None)
     assert caught.value.code == "token.pin.file_mode"
     assert f"{mode:04o}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "is_one"),
+    [(0, 0, 0o440, True), (0, 0, 0o444, False), (0, 0, 0o640, False), (0, 100, 0o440, False), (100, 0, 0o440, False)],
+)
+def test_a_credential_of_systemd_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, group: int, mode: int, is_one: bool
+) -> None:
+    """Its mode says 0440, since an access list lets the service's user in (systemd 254 and later)."""
+    file = pin_file(tmp_path, SECRET.encode())
+    status = SimpleNamespace(st_uid=owner, st_gid=group, st_mode=stat.S_IFREG | mode)
+    monkeypatch.setattr(os, "fstat", lambda _: status)
+    if is_one:
+        assert read_pin(file=file, value=None, prompt=None).reveal() == SECRET
+    else:
+        with pytest.raises(TokenError, match="others than its owner"):
+            read_pin(file=file, value=None, prompt=None)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])

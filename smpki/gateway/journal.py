@@ -2,12 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
 
 from smpki.errors import SmpkiError, StoreError
-from smpki.gateway.log_entry import Level, Log, Outcome
+from smpki.gateway.log_entry import Happening as Happening  # where who writes looks for it
+from smpki.gateway.log_entry import Level, Log
 from smpki.gateway.once import Once
 from smpki.gateway.store.store import GatewayStore, Transaction
 
@@ -15,21 +15,6 @@ _LEVELS: dict[Level, int] = {"I": logging.INFO, "W": logging.WARNING, "E": loggi
 _MOST_WAITING = 1_000
 
 log = logging.getLogger("smpki.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something for a log.
-
-    :param event: short stable name, such as an error's code
-    :param text: one sentence without personal data and keys
-    """
-
-    event: str
-    text: str
-    level: Level = "I"
-    outcome: Outcome = "success"
-    log: Log = "system"
 
 
 class Journal:
@@ -56,8 +41,8 @@ class Journal:
 
     def write_in(self, work: Transaction, *happenings: Happening) -> None:
         """Log in the transaction that does what happens: with it, or not at all."""
+        _record(work, [(self._clock(), happening) for happening in happenings])
         for happening in happenings:
-            _append(work, happening, self._clock())
             _tell(happening)
         if happenings:
             self.news()
@@ -71,8 +56,7 @@ class Journal:
             return True
         try:
             with self._store.work() as work:
-                for at, happening in self._waiting:
-                    _append(work, happening, at)
+                _record(work, self._waiting)
         except StoreError as error:
             if self._troubles.is_new("journal", error.code):
                 log.error("the gateway's logs can't be written: %s", error)
@@ -97,9 +81,12 @@ class Journal:
             self.write(Happening(event, text))
 
 
-def _append(work: Transaction, happening: Happening, at: datetime) -> None:
-    one = happening
-    work.logs.append(one.log, one.event, one.text, now=at, level=one.level, outcome=one.outcome)
+def _record(work: Transaction, happenings: Iterable[tuple[datetime, Happening]]) -> None:
+    by_log: dict[Log, list[tuple[datetime, Happening]]] = {}
+    for at, one in happenings:
+        by_log.setdefault(one.log, []).append((at, one))
+    for name, several in by_log.items():
+        work.logs.record(name, several)
 
 
 def _tell(happening: Happening) -> None:

@@ -28,3 +28,18 @@ class LogEntry:
     event: str
     outcome: Outcome
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something for a log.
+
+    :param event: short stable name, such as an error's code
+    :param text: one sentence without personal data and keys
+    """
+
+    event: str
+    text: str
+    level: Level = "I"
+    outcome: Outcome = "success"
+    log: Log = "system"

@@ -1,16 +1,19 @@
 """The gateway's logs: entries are added, never changed; their numbers rise by one, whatever the clock does."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import count
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from smpki.gateway.log_entry import LEVELS, Level, Log, LogEntry, Outcome
+from smpki.gateway.log_entry import LEVELS, Happening, Level, Log, LogEntry, Outcome
 from smpki.gateway.store.tables import log_entry
 
 _LAST = select(func.coalesce(func.max(log_entry.c.record_number), 0)).where(
     log_entry.c.log == bindparam("log"), log_entry.c.consumer == bindparam("consumer")
 )
 _ADD = insert(log_entry)
+_FIELDS = tuple(LogEntry.__dataclass_fields__)
 
 
 class Logs:
@@ -36,10 +39,25 @@ class Logs:
         :param consumer: for the consumer log, whose it is
         """
         entry = LogEntry(self.last_number(log, consumer=consumer) + 1, now, level, event, outcome, text)
-        values = {name: getattr(entry, name) for name in LogEntry.__dataclass_fields__}
-        self._connection.execute(_ADD, {"log": log, "consumer": consumer, **values})
-        self._last[log, consumer] = entry.record_number
+        self._add(log, consumer, [entry])
         return entry
+
+    def record(self, log: Log, happenings: Sequence[tuple[datetime, Happening]]) -> None:
+        """Add entries of what happened, and when, to a log that is no consumer's, all in one statement."""
+        numbers = count(self.last_number(log) + 1)
+        self._add(
+            log,
+            "",
+            [
+                LogEntry(number, at, one.level, one.event, one.outcome, one.text)
+                for number, (at, one) in zip(numbers, happenings, strict=False)
+            ],
+        )
+
+    def _add(self, log: Log, consumer: str, entries: Sequence[LogEntry]) -> None:
+        rows = [{"log": log, "consumer": consumer, **{name: getattr(one, name) for name in _FIELDS}} for one in entries]
+        self._connection.execute(_ADD, rows)
+        self._last[log, consumer] = entries[-1].record_number
 
     def last_number(self, log: Log, *, consumer: str = "") -> int:
         """The number of the last entry; 0 while there is none."""
@@ -66,7 +84,7 @@ class Logs:
         :param until: of before
         :param after: number of the last entry of the page before
         """
-        columns = [log_entry.c[name] for name in LogEntry.__dataclass_fields__]
+        columns = [log_entry.c[name] for name in _FIELDS]
         wanted = [log_entry.c.log == log, log_entry.c.consumer == consumer, log_entry.c.record_number > after]
         wanted += [log_entry.c.level.in_(LEVELS[LEVELS.index(level) :])]
         wanted += [log_entry.c.timestamp >= since] if since else []

@@ -29,7 +29,7 @@ from smpki.tls.http_asker import asker
 
 _HAS_IT = 409
 _TOGETHER = 16
-"""Deliveries whose messages are stored together before the first of them is sent."""
+"""Deliveries that are made together, and whose messages are stored together before the first of them is sent."""
 _SOON = 1.0  # seconds after which an answer is stored, though there are others to come
 
 
@@ -162,27 +162,25 @@ class Courier:
         return datetime.fromtimestamp((slot + 1) * period, UTC)
 
     def _make_all(self, work: Transaction, now: datetime) -> None:
-        for each in Profiles(work).all(EvaluationProfile).values():
-            if self._name in each.profile.recipients:
-                while self._make_one(work, each.profile, now):
-                    pass
-
-    def _make_one(self, work: Transaction, profile: EvaluationProfile, now: datetime) -> bool:
-        delivery_id = self._reporting.new_id()
-
-        def build(readings: Sequence[Reading]) -> bytes:
-            return DeliveryBody(
+        def build(readings: Sequence[Reading]) -> tuple[str, bytes]:
+            delivery_id = self._reporting.new_id()
+            body = DeliveryBody(
                 delivery_id=delivery_id,
                 gateway=self._reporting.gateway,
                 recipient=self._name,
                 created_at=now,
                 readings=tuple(readings),
-            ).to_json()
+            )
+            return delivery_id, body.to_json()
 
-        registers = frozenset((profile.meter, obis) for obis in profile.obis)
-        selection = Selection(registers, profile.start, profile.end)
         limit = self._reporting.limits.readings_per_delivery
-        return work.outbox.create(self._name, selection, delivery_id, build, now=now, limit=limit) is not None
+        for profile in (each.profile for each in Profiles(work).all(EvaluationProfile).values()):
+            if self._name in profile.recipients:
+                registers = frozenset((profile.meter, obis) for obis in profile.obis)
+                selection = Selection(registers, profile.start, profile.end)
+                several = partial(work.outbox.create_several, self._name, selection, build, now=now, limit=limit)
+                while len(several(most=_TOGETHER)) == _TOGETHER:
+                    pass
 
     async def _send_due(self, profile: CommunicationProfile) -> None:
         """Send one after another over one connection, until none is due or one fails."""

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Select,
     Update,
     bindparam,
@@ -126,7 +125,9 @@ _NEXT_ATTEMPT = (
     .order_by(delivery.c.number)
     .limit(1)
 )
-_CREATE = insert(delivery).returning(delivery)
+_CREATED = tuple(column.name for column in delivery.c)
+_CREATE = insert(delivery)
+_LAST_DELIVERY = select(func.coalesce(func.max(delivery.c.number), 0))
 _ATTEMPT = (
     update(delivery)
     .where(delivery.c.number == bindparam("of"), _OPEN)
@@ -166,12 +167,8 @@ _UNDELIVERED = (
     ~_HAD.exists(),
 )
 _CHOOSE = select(*READING).where(*_UNDELIVERED).order_by(reading.c.number).limit(bindparam("limit"))
-_DELIVER = insert(delivered).from_select(
-    ["participant", "reading", "delivery"],
-    select(bindparam("participant"), reading.c.number, bindparam("delivery", type_=Integer)).where(
-        *_UNDELIVERED, reading.c.number <= bindparam("last")
-    ),
-)
+# as the driver takes it: SQLAlchemy would take longer to look at the rows than SQLite to store them
+_DELIVER = "INSERT INTO delivered (participant, reading, delivery) VALUES (?, ?, ?)"
 
 
 class Outbox:
@@ -198,21 +195,46 @@ class Outbox:
         :returns: None when there is nothing to deliver
         :raises StoreError: ``store.conflict``: there is a delivery with this id
         """
+        made = self.create_several(
+            participant, selection, lambda readings: (id, build(readings)), now=now, limit=limit, most=1
+        )
+        return made[0] if made else None
+
+    def create_several(
+        self,
+        participant: str,
+        selection: Selection,
+        build: Callable[[Sequence[Reading]], tuple[str, bytes]],
+        *,
+        now: datetime,
+        limit: int = 1000,
+        most: int = 16,
+    ) -> tuple[Delivery, ...]:
+        """Make deliveries as :meth:`create` does, with as few statements as one takes.
+
+        :param build: makes the id and the document of each
+        :param most: so many at once; with fewer made, there is nothing left to deliver
+        """
         place = {"participant": participant, "selection": _digest(selection)}
         after: int = self._connection.execute(_REACHED, place).scalar() or 0
-        wanted = selection.values | {"participant": participant, "after": after}
-        chosen = stored_readings(self._connection.execute(_CHOOSE, wanted | {"limit": limit}))
-        looked_at_all = len(chosen) < limit
+        wanted = selection.values | {"participant": participant, "after": after, "limit": limit * most}
+        chosen = stored_readings(self._connection.execute(_CHOOSE, wanted).all())
+        looked_at_all = len(chosen) < limit * most
         last = self._connection.execute(_LAST).scalar_one() if looked_at_all else chosen[-1].number
         if last > after:
             self._connection.execute(_REACH, place | {"reading": last})
         if not chosen:
-            return None
-        values = {"id": id, "participant": participant, "document": build([one.reading for one in chosen])}
-        times = dict.fromkeys(("created_at", "attempted_at", "next_attempt_at"), now)
-        row = self._connection.execute(_CREATE, {**values, **times, "state": "open", "attempts": 0}).one()
-        self._connection.execute(_DELIVER, wanted | {"delivery": row.number, "last": last})
-        return Delivery(*row)
+            return ()
+        number = self._connection.execute(_LAST_DELIVERY).scalar_one()
+        made, held = [], []
+        for begin in range(0, len(chosen), limit):
+            part, number = chosen[begin : begin + limit], number + 1
+            id, document = build([one.reading for one in part])
+            made.append(Delivery(number, id, participant, document, now, "open", 0, now, now, None, None))
+            held += [(participant, one.number, number) for one in part]
+        self._connection.execute(_CREATE, [{name: getattr(one, name) for name in _CREATED} for one in made])
+        self._connection.exec_driver_sql(_DELIVER, held)
+        return tuple(made)
 
     def due(self, participant: str, now: datetime, *, limit: int = 1, whenever: bool = False) -> tuple[Delivery, ...]:
         """What is to be sent to a participant now: open deliveries from the oldest on, as far as their time has come.

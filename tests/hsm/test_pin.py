@@ -1,5 +1,4 @@
 import copy
-import os
 import pickle
 import stat
 import traceback
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from smpki.errors import TokenError
+from smpki.hsm import secret_file
 from smpki.hsm.pin import Pin, random_pin, read_pin, write_pin
 
 SECRET = "4711081504"
@@ -78,7 +78,7 @@ def test_a_credential_of_systemd_is_read(
     """Its mode says 0440, since an access list lets the service's user in (systemd 254 and later)."""
     file = pin_file(tmp_path, SECRET.encode())
     status = SimpleNamespace(st_uid=owner, st_gid=group, st_mode=stat.S_IFREG | mode)
-    monkeypatch.setattr(os, "fstat", lambda _: status)
+    monkeypatch.setattr(secret_file, "os", SimpleNamespace(fstat=lambda _: status))
     if is_one:
         assert read_pin(file=file, value=None, prompt=None).reveal() == SECRET
     else:

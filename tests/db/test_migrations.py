@@ -4,11 +4,12 @@ import logging
 import stat
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, select, text
 from sqlmodel import SQLModel
 
 import smpki.ca.store.tables as tables
@@ -16,7 +17,7 @@ import smpki.service.accounts.store.tables as accounts
 import smpki.service.desk.store.tables as desk
 import smpki.service.web.store.tables as web
 from smpki.db.engine import PKI, check_schema, migrate, open_engine, reading, writing
-from smpki.db.migrations import configuration
+from smpki.db.migrations import configuration, upgrade
 from smpki.errors import StoreError
 
 
@@ -63,6 +64,28 @@ def definitions(engine: Engine) -> list[tuple[object, ...]]:
         ]
     with reading(engine) as connection:
         return sorted((tuple(row) for query in queries for row in connection.execute(text(query))), key=str)
+
+
+def test_what_was_registered_before_there_were_accounts_stays(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        Path(engine.url.database or "").touch()
+    row = {
+        "subject_key": "k",
+        "role": "emt",
+        "subject_cn": "Firma.EMT",
+        "organisation": "Firma",
+        "contact": "a@b.example",
+    }
+    row |= {"blocked": False, "registered_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    with writing(engine) as connection:
+        upgrade(connection, PKI.steps, PKI.version_table, "0003")
+        connection.execute(insert(web.registration).values(row))
+    migrate(engine)
+    check_schema(engine)
+    with reading(engine) as connection:
+        kept = connection.execute(select(web.registration)).mappings().one()
+        assert {name: kept[name] for name in row} == row
+        assert connection.execute(select(accounts.account)).all() == []
 
 
 def test_the_program_knows_the_newest_migration(engine: Engine) -> None:

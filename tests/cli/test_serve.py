@@ -50,7 +50,7 @@ def serving(home: Path, *arguments: str) -> Iterator[int]:
         finally:
             process.send_signal(signal.SIGTERM)
             said = process.stderr.read()
-        assert process.wait(30) == 0, said
+        assert process.wait(120) == 0, said
 
 
 class Files:

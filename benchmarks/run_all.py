@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _HERE = Path(__file__).parent
-_BENCHMARKS = ("issuance", "renewal", "crl", "gateway", "provisioning", "delivery", "service")
+_BENCHMARKS = ("issuance", "renewal", "crl", "gateway", "provisioning", "delivery", "service", "portal")
 
 
 def main() -> None:

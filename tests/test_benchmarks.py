@@ -66,3 +66,13 @@ def test_service(tmp_path: Path) -> None:
     assert ratios.keys() >= {"service_of_batch", "cpu_of_batch"}
     assert all(0.2 < ratio < 3 for ratio in ratios.values())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_portal(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "portal.py"), "--quick", "--json", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert 0.2 < result["ratios"]["pages_of_many"] < 3
+    assert list(tmp_path.iterdir()) == []

@@ -42,6 +42,10 @@ _PASSING = frozenset(
     }
 )
 """What SoftHSM says while a process that does not keep to our lock rewrites the token's file."""
+_COLLISIONS = frozenset(
+    {"token.pkcs11.general_error", "token.pkcs11.function_failed", "token.pkcs11.template_inconsistent"}
+)
+"""What SoftHSM says, too, when it makes a key while another thread makes it look at its folder anew."""
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
 
@@ -137,42 +141,25 @@ class Token:
                 where=label,
                 hint=f"choose one of {', '.join(CURVES)} (BSI TR-03116-3 table 4)",
             )
-        with exclusive(self.lock), self._sessions.borrow("generate a key") as channel:
-            session = channel.session
-            if list(session.get_objects(template(ObjectClass.PRIVATE_KEY, label, None))):
-                raise TokenError(
-                    "token.key.exists",
-                    "the token has a private key with this label",
-                    where=f"{self.label}: {label}",
-                    hint="choose another label, or destroy the key that has it",
-                )
-            key_id = session.generate_random(128)
-            parameters = session.create_domain_parameters(
-                KeyType.EC, {Attribute.EC_PARAMS: EC_PARAMS[curve.name]}, local=True
-            )
-            _, private = parameters.generate_keypair(
-                id=key_id,
-                label=label,
-                store=True,
-                mechanism=Mechanism.EC_KEY_PAIR_GEN,
-                capabilities=_capabilities(use),
-                public_template={Attribute.PRIVATE: False},
-                private_template={
-                    Attribute.PRIVATE: True,
-                    Attribute.SENSITIVE: True,
-                    Attribute.EXTRACTABLE: False,
-                },
-            )
-            info = KeyInfo(label, key_id, curve.name, use)
-            if not private[Attribute.NEVER_EXTRACTABLE] or not private[Attribute.ALWAYS_SENSITIVE]:
-                self._destroy(channel, info)
-                raise TokenError(
-                    "token.key.attributes",
-                    "the token made a key that could leave it, against our template; the key was destroyed",
-                    where=f"{self.label}: {label}",
-                    hint="ask the vendor for a setting that honours CKA_SENSITIVE and CKA_EXTRACTABLE",
-                )
-            return self._token_key(channel, info)
+        with exclusive(self.lock):
+            with self._sessions.borrow("generate a key") as channel:
+                if list(channel.session.get_objects(template(ObjectClass.PRIVATE_KEY, label, None))):
+                    raise TokenError(
+                        "token.key.exists",
+                        "the token has a private key with this label",
+                        where=f"{self.label}: {label}",
+                        hint="choose another label, or destroy the key that has it",
+                    )
+                info = KeyInfo(label, channel.session.generate_random(128), curve.name, use)
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return self._generate(info)
+                except TokenError as error:
+                    if error.code not in _COLLISIONS:
+                        raise
+                self._clean_up(info)
+                time.sleep(_PAUSE_SECONDS)
+            return self._generate(info)
 
     def key(self, *, label: str | None = None, key_id: bytes | None = None) -> TokenKey:
         """The private key with this label, this CKA_ID, or both.
@@ -314,6 +301,42 @@ class Token:
                 where=f"{self.label}: {info.label}",
                 hint="write the public key into the token, with the private key's label and CKA_ID",
             ) from None
+
+    def _generate(self, info: KeyInfo) -> TokenKey:
+        """Make a key pair, under the lock."""
+        with self._sessions.borrow("generate a key") as channel:
+            parameters = channel.session.create_domain_parameters(
+                KeyType.EC, {Attribute.EC_PARAMS: EC_PARAMS[info.curve]}, local=True
+            )
+            _, private = parameters.generate_keypair(
+                id=info.key_id,
+                label=info.label,
+                store=True,
+                mechanism=Mechanism.EC_KEY_PAIR_GEN,
+                capabilities=_capabilities(info.use),
+                public_template={Attribute.PRIVATE: False},
+                private_template={
+                    Attribute.PRIVATE: True,
+                    Attribute.SENSITIVE: True,
+                    Attribute.EXTRACTABLE: False,
+                },
+            )
+            if not private[Attribute.NEVER_EXTRACTABLE] or not private[Attribute.ALWAYS_SENSITIVE]:
+                self._destroy(channel, info)
+                raise TokenError(
+                    "token.key.attributes",
+                    "the token made a key that could leave it, against our template; the key was destroyed",
+                    where=f"{self.label}: {info.label}",
+                    hint="ask the vendor for a setting that honours CKA_SENSITIVE and CKA_EXTRACTABLE",
+                )
+            return self._token_key(channel, info)
+
+    def _clean_up(self, info: KeyInfo) -> None:
+        """Destroy what an attempt has left of a key pair that nobody knows yet."""
+        with self._sessions.borrow("generate a key") as channel:
+            for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
+                for half in list(channel.session.get_objects(template(kind, info.label, info.key_id))):
+                    half.destroy()
 
     def _destroy(self, channel: Channel, info: KeyInfo) -> None:
         private = list(channel.session.get_objects(template(ObjectClass.PRIVATE_KEY, info.label, info.key_id)))

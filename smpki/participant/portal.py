@@ -159,11 +159,12 @@ def _scheme(url: str) -> str | None:
         httpx.URL(url)
     except (ValueError, httpx.InvalidURL):
         return None
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     return parts.scheme if parts.hostname and is_safe else None
 
 
-def _is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

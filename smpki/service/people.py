@@ -4,7 +4,6 @@ Browsers can't do brainpool, so this is no port of the web service: it has a cer
 plain on loopback.
 """
 
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smpki.errors import TlsError
+from smpki.participant.portal import is_loopback
 from smpki.service.desk.desk import Desk
 from smpki.service.plain_http import http_server
 from smpki.service.rest.access import ByCertificate, ByToken, Throttle
@@ -78,7 +78,7 @@ def tls_of(address: Address) -> ssl.SSLContext | None:
     :raises TlsError: ``tls.people.*``
     """
     if address.tls is None:
-        if not _is_loopback(address.host):
+        if not is_loopback(address.host):
             raise TlsError(
                 "tls.people.plain",
                 "without TLS people are served on loopback only",
@@ -102,10 +102,3 @@ def tls_of(address: Address) -> ssl.SSLContext | None:
             hint="tls.pem has the certificate and those above it, tls.key its key, not encrypted",
         ) from None
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

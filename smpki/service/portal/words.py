@@ -61,6 +61,17 @@ WORDS: Mapping[str, str] = {
 """English for values; all are translated."""
 
 _PUBLIC = (("/hierarchy", _("PKI")),)
+_STAFF = (
+    ("/home", _("Overview")),
+    ("/applications", _("Registrations")),
+    ("/packages", _("Packages")),
+    ("/certificates", _("Certificates")),
+    ("/calendar", _("Calendar")),
+    ("/audit", _("Audit")),
+    ("/accounts", _("Accounts")),
+    ("/hierarchy", _("PKI")),
+    ("/account", _("Access")),
+)
 _MENUS: Mapping[Role, tuple[tuple[str, str], ...]] = {
     Role.PARTICIPANT: (
         ("/home", _("My certificates")),
@@ -71,28 +82,8 @@ _MENUS: Mapping[Role, tuple[tuple[str, str], ...]] = {
         ("/hierarchy", _("PKI")),
         ("/account", _("Access")),
     ),
-    Role.OPERATOR: (
-        ("/home", _("Overview")),
-        ("/applications", _("Registrations")),
-        ("/packages", _("Packages")),
-        ("/certificates", _("Certificates")),
-        ("/calendar", _("Calendar")),
-        ("/audit", _("Audit")),
-        ("/accounts", _("Accounts")),
-        ("/hierarchy", _("PKI")),
-        ("/account", _("Access")),
-    ),
-    Role.AUDITOR: (
-        ("/home", _("Overview")),
-        ("/applications", _("Registrations")),
-        ("/packages", _("Packages")),
-        ("/certificates", _("Certificates")),
-        ("/calendar", _("Calendar")),
-        ("/audit", _("Audit")),
-        ("/accounts", _("Accounts")),
-        ("/hierarchy", _("PKI")),
-        ("/account", _("Access")),
-    ),
+    Role.OPERATOR: _STAFF,
+    Role.AUDITOR: _STAFF,
 }
 
 
